@@ -1,0 +1,40 @@
+# make demo and make test set up what is missing by themselves; the second time at once.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow test-gpu lint bench clean
+
+help:  ## list these targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY)  ## system packages, virtual environment, pinned packages, the project
+
+$(READY): pyproject.toml constraints.txt requirements-sys.txt setup.sh
+	PYTHON="$(PYTHON)" bash setup.sh
+	@touch $@
+
+demo: $(READY)  ## draw clips with sound, build samples, train, report (under 3 minutes)
+	$(BIN)/fmrgb demo --output $(or $(OUTPUT),demo)
+
+test: $(READY)  ## the tests that are quick
+	$(BIN)/python -m pytest -q $(ARGS)
+
+test-slow: $(READY)  ## the tests that take minutes
+	$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+test-gpu: $(READY)  ## the tests that need an accelerator
+	$(BIN)/python -m pytest -q -m gpu $(ARGS)
+
+lint: $(READY)  ## layout, style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY)  ## the speed of building and resizing, beside the decoding floor
+	$(BIN)/python benchmarks/build_speed.py
+
+clean:  ## remove the virtual environment and caches
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,294 @@
+"""From a folder of clips to samples and a manifest.
+
+Axes: T frames, H height, W width, C channels.
+"""
+
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fmrgb import engine
+from fmrgb.align import align, align_times
+from fmrgb.errors import FmrgbError, InputError
+from fmrgb.files import make_folder, room, sha256, shown, sweep_parts
+from fmrgb.manifest import Row, write_csv, write_manifest
+from fmrgb.media import SOUND_RATE, read_clip
+from fmrgb.preflight import Found, Survey
+from fmrgb.sample import Sample, load_sample, save_sample
+from fmrgb.sound import SOUND_PLANES, Heard, is_silent
+from fmrgb.stack import PICTURE_PLANES, to_gray
+from fmrgb.tracks import Clip, Sound
+
+GRAY_AT_ONCE = 64  # frames
+ROOM_LEFT = 64 * 2**20  # bytes that must stay free on the disk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides what a sample of a clip looks like."""
+
+    audiomethod: str = "simple"
+    samples_per_frame: int | None = None
+    n_channels: int = 5
+    scale: str = "absolute"
+    frames: int | None = None  # of every sample; None keeps the clip's own number
+    skip: int = 1
+    size: tuple[int, int] | None = None  # width, height
+
+    @property
+    def sound_planes(self) -> tuple[str, str]:
+        """Names of the sound planes, in their order."""
+        return ("amplitude", "mel" if self.audiomethod == "mel" else "frequency")
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of all planes, in the order of C."""
+        return (*PICTURE_PLANES[self.n_channels - 2], *self.sound_planes)
+
+    def options(self) -> dict[str, Any]:
+        """Return plain values, to be kept in samples and checkpoints."""
+        # Interned, so that equal words pickle to the same bytes in every process.
+        words = {k: sys.intern(getattr(self, k)) for k in ("audiomethod", "scale")}
+        size = list(self.size) if self.size else None
+        return {**asdict(self), **words, "size": size}
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build left behind."""
+
+    rows: list[Row]
+    failed: dict[Path, str]  # clip -> reason
+    made: int  # the others were there already
+    frames: int | None
+    manifest: Path
+
+
+def build(
+    surveyed: Survey,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Built:
+    """Make a sample of every clip; list them in `folder/manifest.csv`.
+
+    Clips that cannot be read are listed with their reason in `folder/failed.csv`.
+    Samples whose clip, recipe and label are unchanged are kept.
+
+    Args:
+        surveyed: the clips, from `preflight.survey`.
+        recipe: what samples look like; `frames` None means as many as the longest has.
+        folder: where manifest and failed list go.
+        workers: processes that work side by side.
+        progress: called with how many of how many clips are done.
+
+    Raises:
+        InputError: if no clip can be used or the folder cannot be written to.
+        DiskFullError: if the disk is full, or would be.
+    """
+    usable = [item for item in surveyed.found if item.header]
+    failed = {item.clip: str(item.fault) for item in surveyed.found if item.fault}
+    make_folder(folder)
+    sweep_parts(folder)
+    rows, made = [], 0
+    if usable:
+        recipe = _with_frames(recipe, usable)
+        _check_room(usable, recipe, folder)
+        jobs = [(item, recipe) for item in usable]
+        outcomes = engine.run(make_sample, jobs, workers=workers)
+        for done, outcome in enumerate(outcomes, start=1):
+            if outcome.result is None:
+                failed[outcome.job[0].clip] = str(outcome.fault)
+            else:
+                rows.append(outcome.result[0])
+                made += outcome.result[1]
+            if progress:
+                progress(done, len(jobs))
+    rows.sort(key=lambda row: row.path)
+    write_failed(folder / "failed.csv", failed)
+    if not rows:
+        raise InputError(
+            f"none of the {len(surveyed.found)} clips can be used; the reasons stand "
+            f"in {shown(folder / 'failed.csv')}; the first: "
+            f"{next(iter(failed.values()))}"
+        )
+    write_manifest(folder / "manifest.csv", rows)
+    return Built(rows, failed, made, recipe.frames, folder / "manifest.csv")
+
+
+def write_failed(path: Path, failed: dict[Path, str]) -> None:
+    """List clips and their reasons; remove an older list where none failed."""
+    if not failed:
+        path.unlink(missing_ok=True)
+        return
+    records = [{"path": c, "reason": failed[c]} for c in sorted(failed)]
+    write_csv(path, ("path", "reason"), records)
+
+
+def _with_frames(recipe: Recipe, usable: Sequence[Found]) -> Recipe:
+    """Settle the number of frames: the longest clip's, unless the user named one."""
+    if recipe.frames is not None:
+        return recipe
+    longest = max(item.header.frames for item in usable if item.header)
+    frames = -(-longest // recipe.skip)
+    return Recipe(**{**asdict(recipe), "frames": frames, "size": recipe.size})
+
+
+def _check_room(usable: Sequence[Found], recipe: Recipe, folder: Path) -> None:
+    """Raise InputError before the work if the samples cannot fit on the disk."""
+    needed = 0
+    for item in usable:
+        assert item.header is not None
+        width, height = recipe.size or (item.header.width, item.header.height)
+        pixels = width * height * (recipe.n_channels - 2) * (recipe.frames or 0)
+        needed += 0 if item.sample.exists() else pixels
+    free = shutil.disk_usage(folder).free - ROOM_LEFT
+    if needed > free:
+        raise InputError(
+            f"the samples need {needed / 2**30:.1f} GiB ({len(usable)} clips of "
+            f"{recipe.frames} frames), {shown(folder)} has {max(free, 0) / 2**30:.1f} "
+            "GiB free; use --frames N, --size, --skip or another --output"
+        )
+
+
+def make_sample(job: tuple[Found, Recipe]) -> tuple[Row, bool]:
+    """Make the sample of one clip; return its row and whether it had to be made.
+
+    Raises:
+        MediaError: if the clip cannot be read.
+    """
+    item, recipe = job
+    # One thread per process: the processes are what works side by side.
+    cv2.setNumThreads(1)
+    checksum = sha256(item.clip)
+    sample = _finished(item, recipe, checksum)
+    if sample is not None:
+        return _row(item, sample), False
+    make_folder(item.sample.parent)
+    clip = read_clip(
+        item.clip,
+        size=recipe.size,
+        skip=recipe.skip,
+        samples_per_frame=recipe.samples_per_frame,
+        scratch=item.sample.parent,
+    )
+    source = {
+        "name": item.clip.name,
+        "bytes": item.clip.stat().st_size,
+        "sha256": checksum,
+    }
+    sample = prepare(
+        clip, recipe, label=item.label, source=source, scratch=item.sample.parent
+    )
+    save_sample(item.sample, sample)
+    return _row(item, sample), True
+
+
+def prepare(
+    clip: Clip,
+    recipe: Recipe,
+    *,
+    label: str = "",
+    source: dict[str, Any] | None = None,
+    scratch: Path | None = None,
+) -> Sample:
+    """Turn a decoded clip into a sample; training and prediction both come this way.
+
+    Args:
+        clip: frames uint8 [T, H, W, 3] with their times and sound.
+        recipe: what the sample looks like.
+        label: class name, empty if not known.
+        source: name, bytes and sha256 of the clip's file.
+        scratch: folder for what outgrows memory.
+    """
+    frames = recipe.frames or len(clip.frames)
+    planes, levels = hear(clip, recipe)
+    visual = _gray(clip.frames, scratch) if recipe.n_channels == 3 else clip.frames
+    if len(visual) != frames:
+        visual = align(visual, frames, out=room((frames, *visual.shape[1:]), scratch))
+    sound = clip.sound
+    return Sample(
+        visual=visual,
+        sound={name: align(plane, frames) for name, plane in planes.items()},
+        channels=recipe.channels,
+        times=align_times(clip.starts_s, frames).astype(np.float32),
+        has_sound=sound is not None,
+        silent=sound is None or is_silent(sound.samples),
+        label=sys.intern(label),
+        meta={
+            "source": source or {},
+            "fps": clip.fps,
+            "seconds": float(clip.ends_s[-1] - clip.starts_s[0]),
+            "options": recipe.options(),
+            "levels": levels,
+        },
+    )
+
+
+def hear(
+    clip: Clip, recipe: Recipe
+) -> tuple[dict[str, NDArray[np.uint8]], dict[str, dict[str, Any]]]:
+    """Draw the sound planes of a clip, uint8 [T] or [T, h, w], and what levels mean."""
+    # A clip without a track is heard as one without a sample: silence.
+    sound = clip.sound or Sound(np.zeros(0, np.float32), SOUND_RATE, 0.0)
+    heard = Heard(
+        samples=sound.samples,
+        rate=sound.rate,
+        starts_s=clip.starts_s - sound.start_s,
+        ends_s=clip.ends_s - sound.start_s,
+    )
+    planes, levels = {}, {}
+    for name in recipe.sound_planes:
+        plane, meaning = SOUND_PLANES[name](heard, relative=recipe.scale == "relative")
+        planes[name], levels[name] = plane, asdict(meaning)
+    return planes, levels
+
+
+def _gray(frames: NDArray[np.uint8], scratch: Path | None) -> NDArray[np.uint8]:
+    gray = room((*frames.shape[:3], 1), scratch)
+    for at in range(0, len(frames), GRAY_AT_ONCE):
+        gray[at : at + GRAY_AT_ONCE] = to_gray(frames[at : at + GRAY_AT_ONCE])
+    return gray
+
+
+def _finished(item: Found, recipe: Recipe, checksum: str) -> Sample | None:
+    """Return the sample that is there, if it was made from this clip by this recipe."""
+    if not item.sample.exists():
+        return None
+    try:
+        sample = load_sample(item.sample)
+    except FmrgbError:
+        return None
+    same = (
+        sample.meta.get("source", {}).get("sha256") == checksum
+        and sample.meta.get("source", {}).get("name") == item.clip.name
+        and sample.meta.get("options") == recipe.options()
+        and sample.label == item.label
+    )
+    return sample if same else None
+
+
+def _row(item: Found, sample: Sample) -> Row:
+    n_frames, height, width, _ = sample.shape
+    return Row(
+        path=item.sample,
+        label=item.label,
+        group=item.group,
+        has_sound=sample.has_sound,
+        silent=sample.silent,
+        fps=float(sample.meta["fps"]),
+        frames=n_frames,
+        seconds=float(sample.meta["seconds"]),
+        height=height,
+        width=width,
+        checksum=sample.meta["source"]["sha256"],
+    )

@@ -1,0 +1,56 @@
+"""The models, by the name that `--learnmethod` gives them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from fmrgb.errors import TrainingError
+from fmrgb.models import conv3d, convlstm, vivit
+from fmrgb.models.conv3d import Conv3DNet
+from fmrgb.models.convlstm import ConvLSTMNet
+from fmrgb.models.shape import ClipShape
+from fmrgb.models.vivit import ViViT
+
+__all__ = ["MODELS", "ClipShape", "ModelEntry", "build_model"]
+
+
+class ModelEntry(NamedTuple):
+    """An architecture: its class, its sizes by name, where it was published."""
+
+    make: Callable[..., nn.Module]
+    sizes: Mapping[str, Mapping[str, Any]]
+    source: str
+
+
+MODELS: dict[str, ModelEntry] = {
+    "conv3d": ModelEntry(Conv3DNet, conv3d.SIZES, "Tran et al. 2018, arXiv:1711.11248"),
+    "convlstm": ModelEntry(
+        ConvLSTMNet, convlstm.SIZES, "Shi et al. 2015, arXiv:1506.04214"
+    ),
+    "vivit": ModelEntry(ViViT, vivit.SIZES, "Arnab et al. 2021, arXiv:2103.15691"),
+}
+
+
+def build_model(name: str, size: str, clip: ClipShape, n_classes: int) -> nn.Module:
+    """Build the model that `name` and `size` stand for.
+
+    Every model takes [B, C, T, H, W] and gives [B, n_classes] logits.
+
+    Raises:
+        TrainingError: if there is no such model or size, or the clip has an empty axis.
+    """
+    if name not in MODELS:
+        raise TrainingError(
+            f"no model is called {name!r}; there are: {', '.join(MODELS)}"
+        )
+    entry = MODELS[name]
+    if size not in entry.sizes:
+        sizes = ", ".join(entry.sizes)
+        raise TrainingError(f"{name} has no size {size!r}; there are: {sizes}")
+    if min(clip) < 1 or n_classes < 2:
+        raise TrainingError(
+            "expected a clip with no empty axis and two classes or more, got "
+            f"{clip} and {n_classes}"
+        )
+    return entry.make(clip, n_classes, **entry.sizes[size])

@@ -1,0 +1,161 @@
+"""Residual network of (2+1)D convolutions: first over the picture, then over time.
+
+Source: Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions for Action
+Recognition", arXiv:1711.11248, section 3.5 and figure 2. `base` has the layers of
+R(2+1)D-18; `tiny` and `small` are ours, for hundreds of clips: fewer and narrower
+stages of the same kind, a smaller stem that halves T, and no widening between the two
+convolutions of a pair. Ours also takes any number of channels.
+
+Both convolutions of a pair run as two-dimensional ones, over `[B * T, D, H, W]` and
+over `[B, D, T, H * W]`: the same arithmetic as 1 x k x k and k x 1 x 1, on the path
+that processors are fastest at. With channels last in memory neither view copies
+anything.
+
+Axes: B batch, C channels, T frames, H height, W width, D features.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fmrgb.models.shape import ClipShape
+
+SIZES: dict[str, dict[str, Any]] = {
+    "tiny": {"widths": (16, 32, 64), "blocks": 1, "stem": (5, 2)},
+    "small": {"widths": (32, 64, 128), "blocks": 2, "stem": (5, 2)},
+    "base": {"widths": (64, 128, 256, 512), "blocks": 2, "stem": (7, 1), "wide": True},
+}
+BASE_STEM = 45 / 64  # features between the stem's two convolutions, per feature out
+
+
+def middle_width(width_in: int, width_out: int) -> int:
+    """Return how many features lie between the two convolutions of a wide (2+1)D pair.
+
+    As many as give the pair the weights of one 3 x 3 x 3 convolution (section 3.5,
+    the formula for M_i).
+    """
+    return (width_in * width_out * 27) // (width_in * 9 + width_out * 3)
+
+
+class OverPicture(nn.Sequential):
+    """Convolution and normalisation within each frame.
+
+    Shape:
+        - Input: [B, D_in, T, H, W]
+        - Output: [B, D_out, T, H / stride, W / stride], rounded up
+    """
+
+    def __init__(self, width_in: int, width_out: int, kernel: int, stride: int) -> None:
+        conv = nn.Conv2d(width_in, width_out, kernel, stride, kernel // 2, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(width_out))
+
+    def forward(self, maps_BDTHW: Tensor) -> Tensor:
+        batch, width, frames, height, wide = maps_BDTHW.shape
+        frames_NDHW = maps_BDTHW.transpose(1, 2).reshape(-1, width, height, wide)
+        conv, norm = self
+        out_NDHW: Tensor = norm(conv(frames_NDHW))
+        return out_NDHW.reshape(batch, frames, *out_NDHW.shape[1:]).transpose(1, 2)
+
+
+class OverTime(nn.Sequential):
+    """Convolution and normalisation along the frames, pixel by pixel.
+
+    Shape:
+        - Input: [B, D_in, T, H, W]
+        - Output: [B, D_out, T / stride, H, W], rounded up
+    """
+
+    def __init__(self, width_in: int, width_out: int, kernel: int, stride: int) -> None:
+        conv = nn.Conv2d(
+            width_in, width_out, (kernel, 1), (stride, 1), (kernel // 2, 0), bias=False
+        )
+        super().__init__(conv, nn.BatchNorm2d(width_out))
+
+    def forward(self, maps_BDTHW: Tensor) -> Tensor:
+        *_, height, width = maps_BDTHW.shape
+        conv, norm = self
+        out_BDTN: Tensor = norm(conv(maps_BDTHW.flatten(3)))
+        return out_BDTN.reshape(*out_BDTN.shape[:3], height, width)
+
+
+def pair(width_in: int, width_out: int, middle: int, stride: int) -> nn.Sequential:
+    """Return a 1 x 3 x 3 and a 3 x 1 x 1 convolution with a ReLU between."""
+    return nn.Sequential(
+        OverPicture(width_in, middle, 3, stride),
+        nn.ReLU(inplace=True),
+        OverTime(middle, width_out, 3, stride),
+    )
+
+
+class ResidualBlock(nn.Module):
+    """Two (2+1)D pairs beside a shortcut.
+
+    Shape:
+        - Input: [B, D_in, T, H, W]
+        - Output: [B, D_out, T / stride, H / stride, W / stride], rounded up
+    """
+
+    def __init__(self, width_in: int, width_out: int, stride: int, wide: bool) -> None:
+        super().__init__()
+        middle = middle_width(width_in, width_out) if wide else width_out
+        self.first = pair(width_in, width_out, middle, stride)
+        self.second = pair(width_out, width_out, middle, 1)
+        self.stride = stride
+        self.shortcut = (
+            nn.Identity()
+            if stride == 1 and width_in == width_out
+            else OverPicture(width_in, width_out, 1, stride)
+        )
+
+    def forward(self, maps_BDTHW: Tensor) -> Tensor:
+        change_BDTHW = self.second(self.first(maps_BDTHW).relu())
+        # A 1 x 1 x 1 convolution with a stride sees every second frame alone.
+        same_BDTHW = self.shortcut(maps_BDTHW[:, :, :: self.stride])
+        result: Tensor = (change_BDTHW + same_BDTHW).relu()
+        return result
+
+
+class Conv3DNet(nn.Module):
+    """Stem, residual stages, average over time and picture, one linear layer.
+
+    Shape:
+        - Input: [B, C, T, H, W] normalised levels, any T, H, W from 1 on
+        - Output: [B, n_classes] logits (no softmax: the loss applies it)
+    """
+
+    def __init__(
+        self,
+        clip: ClipShape,
+        n_classes: int,
+        *,
+        widths: tuple[int, ...],
+        blocks: int,
+        stem: tuple[int, int],
+        wide: bool = False,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        kernel, stride = stem
+        first = round(widths[0] * BASE_STEM) if wide else widths[0]
+        self.stem = nn.Sequential(
+            OverPicture(clip.channels, first, kernel, 2),
+            nn.ReLU(inplace=True),
+            OverTime(first, widths[0], 3, stride),
+            nn.ReLU(inplace=True),
+        )
+        stages, width_in = [], widths[0]
+        for number, width in enumerate(widths):
+            for block in range(blocks):
+                stride = 2 if number and not block else 1
+                stages.append(ResidualBlock(width_in, width, stride, wide))
+                width_in = width
+        self.stages = nn.Sequential(*stages)
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(width_in, n_classes)
+
+    def forward(self, clip_BCTHW: Tensor) -> Tensor:
+        clip_BCTHW = clip_BCTHW.contiguous(memory_format=torch.channels_last_3d)
+        maps_BDTHW = self.stages(self.stem(clip_BCTHW))
+        logits: Tensor = self.classify(self.dropout(maps_BDTHW.mean(dim=(2, 3, 4))))
+        return logits

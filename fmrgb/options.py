@@ -1,0 +1,239 @@
+"""The options of every tool, as dataclasses that argparse-dataclass can read.
+
+No `from __future__ import annotations` here and no `X | None`: argparse-dataclass
+calls each field's type, so the types must be real objects (its issue #47). Neither
+torch nor numpy is imported, so that `--help` answers at once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Optional
+
+from fmrgb.fields import (
+    MAX_SIDE,
+    channel_count,
+    check_at_least,
+    default_workers,
+    frame_count,
+    frame_size,
+    needed,
+    option,
+    switch,
+)
+
+AudioMethod = Literal["simple", "mel"]
+Scale = Literal["absolute", "relative"]
+ModelName = Literal["conv3d", "convlstm", "vivit"]
+ModelSize = Literal["tiny", "small", "base"]
+Split = Literal["train", "val", "test", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolOptions:
+    """What every tool understands."""
+
+    json: bool = switch("print the result as JSON, for programs")
+    debug: bool = switch("show the traceback of a fault")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerOptions(ToolOptions):
+    """Options of the tools that do many files at once."""
+
+    workers: int = option(
+        default_workers(), "how many files to work on at once", said="one per core"
+    )
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_at_least(self, 1, "workers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResizeOptions(WorkerOptions):
+    """Write a smaller copy, resized_<name>.mp4, beside every mp4; sound is copied."""
+
+    target: Path = needed("an mp4, or a folder with mp4s (sub-folders included)")
+    mag: float = option(3.0, "divide width and height by this number, 1 or more")
+    crf: int = option(20, "x264 quality: 0 lossless, 23 ordinary, 51 worst")
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        super().__post_init__()
+        check_at_least(self, 1, "mag")
+        if self.mag > MAX_SIDE:
+            raise ValueError(f"--mag must be at most {MAX_SIDE}, got {self.mag}")
+        if not 0 <= self.crf <= 51:
+            raise ValueError(f"--crf must be 0 to 51, got {self.crf}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteNotResizedOptions(WorkerOptions):
+    """Delete every mp4 whose resized copy is proved sound; keep and name the others."""
+
+    target: Path = needed("an mp4, or a folder with mp4s (sub-folders included)")
+    dry_run: bool = switch("only list what would go and how many bytes that frees")
+    force: bool = switch("delete also the mp4s whose copy is missing or not sound")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteAllOptions(WorkerOptions):
+    """Delete every mp4 whose sample is proved sound; keep and name the others."""
+
+    target: Path = needed("an mp4, or a folder with mp4s (sub-folders included)")
+    samples: Optional[Path] = option(
+        None, "folder that holds the samples", said="beside the mp4s"
+    )
+    dry_run: bool = switch("only list what would go and how many bytes that frees")
+    force: bool = switch("delete also the mp4s whose sample is missing or not sound")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions(WorkerOptions):
+    """Turn a folder of labelled clips with sound into samples (.pt) and a manifest."""
+
+    target: Path = needed("a clip, or a folder <label>/<clip>.mp4")
+    audiomethod: AudioMethod = option(
+        "simple",
+        "what the last channel shows: simple, the strongest frequency of each frame; "
+        "mel, a mel spectrogram of each frame's sound",
+    )
+    frequency_param: Optional[int] = option(
+        None,
+        "audio samples per video frame: the sound is resampled to round(fps * N) Hz",
+        said="as many as make 16000 Hz",
+    )
+    fmrgb: int = option(
+        5,
+        "5: R,G,B,amplitude,frequency-or-mel; 3: gray,amplitude,frequency-or-mel",
+        channel_count,
+    )
+    scale: Scale = option(
+        "absolute",
+        "levels 0 to 255 stand for fixed dBFS and Hz (absolute) or for parts of the "
+        "clip's own maximum (relative)",
+    )
+    frames: Optional[int] = option(
+        None,
+        "frames of every sample: a number, or 'max', as many as the longest clip has",
+        frame_count,
+        said="max",
+    )
+    skip: int = option(1, "keep one video frame in this many")
+    size: Optional[tuple[int, int]] = option(
+        None, "picture size in pixels, N or WxH", frame_size, said="the clip's own"
+    )
+    output: Optional[Path] = option(
+        None, "folder for samples and manifest", said="beside the clips"
+    )
+    groups: Optional[Path] = option(
+        None,
+        "CSV with path (relative to the CSV) and group, the source recording; clips of "
+        "a group are never split; a label column replaces the folder's name",
+        said="every clip is its own group",
+    )
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        super().__post_init__()
+        check_at_least(self, 1, "skip", "frames")
+        check_at_least(self, 2, "frequency_param")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VisualizeOptions(ToolOptions):
+    """Draw a sample: a grey mp4 per channel, a contact sheet, a side-by-side mp4."""
+
+    target: Path = needed("a .pt sample")
+    output: Optional[Path] = option(
+        None, "folder for the pictures", said="<sample>_view beside the sample"
+    )
+    source: Optional[Path] = option(
+        None,
+        "the clip the sample was made from, to give the side-by-side mp4 its sound",
+        said="looked for beside the sample",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(ToolOptions):
+    """Train a classifier on samples; leave a run folder with weights and a report."""
+
+    data: Path = needed("a manifest (CSV) or a folder <label>/<sample>.pt")
+    output: Path = option(Path("run"), "run folder to write; must be new or empty")
+    learnmethod: ModelName = option("conv3d", "architecture")
+    model_size: ModelSize = option("tiny", "width and depth of the network")
+    epochs: int = option(60, "at most this many passes over the training clips")
+    patience: int = option(15, "stop after this many epochs without a better val loss")
+    test_size: float = option(0.2, "share of the clips kept for the final score")
+    val_size: float = option(0.2, "share of the clips that decides when to stop")
+    lr: float = option(3e-3, "highest learning rate")
+    weight_decay: float = option(0.01, "AdamW's weight decay")
+    folds: Optional[int] = option(
+        None,
+        "train this many times; each clip is judged once, by a network that never saw "
+        "its source",
+        said="one split",
+    )
+    batch_size: int = option(20, "clips per step")
+    frames: Optional[int] = option(
+        None, "frames drawn of each sample", frame_count, said="all"
+    )
+    size: Optional[tuple[int, int]] = option(
+        None, "picture size for the network, N or WxH", frame_size, said="the samples'"
+    )
+    channels: str = option(
+        "all", "planes to train on: all, picture, sound, or names like R,G,amplitude"
+    )
+    seed: int = option(0, "seed of split, weights and shuffling")
+    resume: bool = switch("go on where a killed run in --output stopped")
+    workers: int = option(0, "processes that load samples besides the main one")
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_at_least(self, 1, "epochs", "patience", "batch_size", "frames")
+        check_at_least(self, 0, "seed", "workers", "weight_decay")
+        check_at_least(self, 2, "folds")
+        if not self.lr > 0:
+            raise ValueError(f"--lr must be above 0, got {self.lr}")
+        for name in ("test_size", "val_size"):
+            if not 0 < getattr(self, name) < 1:
+                share = getattr(self, name)
+                raise ValueError(f"--{name} must lie between 0 and 1, got {share}")
+        if self.test_size + self.val_size >= 1:
+            raise ValueError("--test_size and --val_size leave nothing to train on")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(ToolOptions):
+    """Judge a trained model on labelled samples."""
+
+    model: Path = needed("a checkpoint, like run/best.ckpt")
+    data: Path = needed("a manifest (CSV) or a folder <label>/<sample>.pt")
+    split: Split = option(
+        "all", "which clips: all, or those a split column marks train, val or test"
+    )
+    output: Optional[Path] = option(
+        None, "folder for predictions.csv and report.html", said="print only"
+    )
+    batch_size: int = option(20, "clips per step")
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_at_least(self, 1, "batch_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions(ToolOptions):
+    """Draw labelled clips with sound and walk the whole road with them."""
+
+    output: Path = option(Path("demo"), "folder for clips, samples and runs")
+    clips: int = option(480, "how many clips to draw")
+    epochs: int = option(20, "passes over the training clips, in each training")
+    seed: int = option(0, "seed of drawing, split and training")
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_at_least(self, 40, "clips")
+        check_at_least(self, 1, "epochs")
+        check_at_least(self, 0, "seed")

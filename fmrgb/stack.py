@@ -1,0 +1,74 @@
+"""From picture planes and sound planes to one array [T, H, W, C].
+
+Axes: T frames, H height, W width, C channels; h and w the sides of a mel picture.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fmrgb.errors import SampleError
+
+Plane = NDArray[np.uint8]
+
+PICTURE_PLANES = {1: ("gray",), 3: ("R", "G", "B")}  # planes of the picture -> names
+
+
+def stack(
+    visual_THWV: Plane, sound: Mapping[str, Plane], channels: Sequence[str]
+) -> Plane:
+    """Stack sound planes on picture planes.
+
+    Args:
+        visual_THWV: uint8 [T, H, W, 3] (R, G, B) or [T, H, W, 1] (gray).
+        sound: uint8 planes by name; [T] fills the whole picture with one value, and
+            [T, h, w] is stretched over it (linear interpolation).
+        channels: names of the planes wanted, in the order of C.
+
+    Returns:
+        uint8 [T, H, W, C].
+
+    Raises:
+        SampleError: if a plane is missing or its T differs from the picture's.
+    """
+    n_frames, height, width, n_visual = visual_THWV.shape
+    names = PICTURE_PLANES[n_visual]
+    stacked = np.empty((n_frames, height, width, len(channels)), np.uint8)
+    if tuple(channels[:n_visual]) == names:  # one copy is quicker than one per plane
+        stacked[..., :n_visual] = visual_THWV
+        done = n_visual
+    else:
+        done = 0
+    for c, name in enumerate(channels[done:], start=done):
+        if name in names:
+            stacked[..., c] = visual_THWV[..., names.index(name)]
+        elif name in sound:
+            stacked[..., c] = spread(sound[name], n_frames, height, width)
+        else:
+            have = ", ".join([*names, *sound])
+            raise SampleError(f"no plane is called {name!r}; there are: {have}")
+    return stacked
+
+
+def spread(plane: Plane, n_frames: int, height: int, width: int) -> Plane:
+    """Stretch a sound plane [T] or [T, h, w] over pictures: uint8 [T, H or 1, W or 1].
+
+    Raises:
+        SampleError: if T is not `n_frames` or the plane has other axes.
+    """
+    if len(plane) != n_frames or plane.ndim not in (1, 3):
+        raise SampleError(
+            f"expected a sound plane [{n_frames}] or [{n_frames}, h, w], got "
+            f"{plane.shape}"
+        )
+    if plane.ndim == 1:
+        return plane[:, None, None]
+    return np.stack([cv2.resize(p, (width, height)) for p in plane]).astype(np.uint8)
+
+
+def to_gray(frames_THWC: Plane) -> Plane:
+    """Turn RGB frames [T, H, W, 3] into luma [T, H, W, 1] (ITU-R BT.601 weights)."""
+    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames_THWC]
+    return np.stack(gray)[..., None].astype(np.uint8, copy=False)

@@ -1,0 +1,98 @@
+"""From a command line to options, and from a fault to one line and an exit status."""
+
+import difflib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+from argparse_dataclass import ArgumentParser
+
+from fmrgb.errors import FmrgbError
+from fmrgb.files import shown
+
+Options = TypeVar("Options")
+
+OK, FAILED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
+
+
+class Parser(ArgumentParser[Options]):
+    """argparse with the seed's underscores, one-line errors, and a guess at typos."""
+
+    def add_argument(self, *names: str, **settings: Any) -> Any:
+        """Add an option under its name with underscores."""
+        spelt = ["--" + n[2:].replace("-", "_") if n[:2] == "--" else n for n in names]
+        return super().add_argument(*spelt, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong and leave with exit status 2."""
+        for word in message.split() if "unrecognized" in message else []:
+            known = [flag for flag in self._option_string_actions if flag[:2] == "--"]
+            near = difflib.get_close_matches(word.partition("=")[0], known, 1)
+            message += f" (did you mean {near[0]}?)" if near else ""
+        line = shown(" ".join(message.split()))
+        self.exit(WRONG_COMMAND, f"{self.prog}: {line}; see {self.prog} --help\n")
+
+
+def _underscored(word: str) -> str:
+    flag, equals, value = word.partition("=")
+    if flag[:2] != "--" or flag == "--":
+        return word
+    return "--" + flag[2:].replace("-", "_") + equals + value
+
+
+def run_tool(
+    name: str,
+    options_class: type[Options],
+    work: Callable[[Options], int],
+    argv: list[str] | None = None,
+) -> int:
+    """Parse the command line, do the work, and turn every fault into one line.
+
+    Args:
+        name: the tool's name, as the user types it.
+        options_class: dataclass of its options.
+        work: does it, prints, returns the exit status.
+        argv: words behind the tool's name; None takes the process's own.
+
+    Returns:
+        exit status: 0 done, 1 some work failed, 2 wrong command line, 130 Ctrl-C.
+    """
+    words = [_underscored(word) for word in (sys.argv[1:] if argv is None else argv)]
+    parser = Parser(
+        options_class, prog=name, description=options_class.__doc__, allow_abbrev=False
+    )
+    try:
+        options = parser.parse_args(words)
+    except ValueError as error:  # from the options' own __post_init__
+        parser.error(str(error))
+    try:
+        return work(options)
+    except KeyboardInterrupt:
+        print(f"{name}: stopped; what is finished is whole", file=sys.stderr)
+        return INTERRUPTED
+    except (FmrgbError, OSError) as error:
+        if getattr(options, "debug", False):
+            raise
+        print(f"{name}: {shown(' '.join(str(error).split()))}", file=sys.stderr)
+        return FAILED
+
+
+@contextmanager
+def counter(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on stderr; give the function that moves it."""
+    from tqdm import tqdm
+
+    with tqdm(unit=f" {what}", file=sys.stderr, leave=False, disable=None) as bar:
+
+        def move(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield move
+
+
+def show(result: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    """Print a result on stdout: lines for people, or one JSON object for programs."""
+    print(json.dumps(result, default=str) if as_json else "\n".join(lines))

@@ -1,0 +1,42 @@
+"""`fmrgb <tool> ...`: the same tools as `python tools/<tool>.py ...`."""
+
+import sys
+from importlib import import_module
+
+from fmrgb import __version__
+
+TOOLS = {
+    "demo": "draw labelled clips with sound and walk the whole road with them",
+    "resize_video": "write smaller copies of mp4s",
+    "delete_not_resized": "delete mp4s whose smaller copy is proved sound",
+    "create_fmrgbdata": "turn clips into samples and a manifest",
+    "delete_allmp4": "delete mp4s whose sample is proved sound",
+    "visualize": "draw a sample",
+    "train": "train a classifier; leave a run folder",
+    "evaluate": "judge a trained model on labelled samples",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Find the tool by its name and run it."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help"):
+        print("usage: fmrgb <tool> [options]; fmrgb <tool> --help for its options\n")
+        print("\n".join(f"  {name:20}{text}" for name, text in TOOLS.items()))
+        return 0
+    if words[0] == "--version":
+        print(f"fmrgb {__version__}")
+        return 0
+    name = words[0].replace("-", "_")
+    if name not in TOOLS:
+        print(
+            f"fmrgb: no tool {words[0]!r}; there are: {', '.join(TOOLS)}",
+            file=sys.stderr,
+        )
+        return 2
+    tool = import_module(f"fmrgb_tools.{name}")
+    return int(tool.main(words[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
