@@ -102,7 +102,13 @@ def _alive(pid: int) -> bool:
         return False
     except OSError:  # it lives but belongs to somebody else
         return True
-    return True
+    # One that was killed keeps its number until its parent has asked for its end, which
+    # the first process of a container may do late or never.
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:  # no such folder on this system
+        return True
+    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def find_files(target: Path, suffixes: tuple[str, ...]) -> list[Path]:

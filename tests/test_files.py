@@ -149,6 +149,14 @@ def test_sweeping_for_one_file_looks_into_its_own_folder_only(tmp_path):
     assert os.listdir(tmp_path / "inner") == [left]
 
 
+def test_what_a_killed_process_left_is_swept_though_nobody_asked_for_its_end(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+    touch(tmp_path, f".a.{files._HOST}-{process.pid}.part.mp4")
+    assert sweep_parts(tmp_path) == 1
+    process.wait()
+
+
 def test_what_whole_file_leaves_when_killed_is_swept(tmp_path):
     code = (
         "import os, sys; from pathlib import Path; from fmrgb.files import whole_file\n"
