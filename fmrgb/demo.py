@@ -21,13 +21,13 @@ from fmrgb import engine
 from fmrgb.build import Built, Recipe, build
 from fmrgb.errors import InputError
 from fmrgb.files import make_folder, shown, sweep_parts, whole_file
+from fmrgb.learner import Settings
 from fmrgb.media import SOUND_RATE
 from fmrgb.mp4 import write_mp4
 from fmrgb.preflight import survey
 from fmrgb.resize import resize
 from fmrgb.run import Run, gather, run
 from fmrgb.tracks import Sound
-from fmrgb.trainer import Settings
 from fmrgb.visualise import draw
 
 WIDTH, HEIGHT, FRAMES, FPS = 128, 96, 24, 16  # of the clips drawn

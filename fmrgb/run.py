@@ -12,13 +12,14 @@ from fmrgb.checkpoint import load_checkpoint
 from fmrgb.errors import InputError
 from fmrgb.evaluate import predict_rows
 from fmrgb.files import make_folder, shown, whole_file
+from fmrgb.learner import Settings
 from fmrgb.loader import View, choose_view, readable
 from fmrgb.manifest import Row, read_manifest, write_manifest
 from fmrgb.metrics import Predictions, pool, score
 from fmrgb.report import Story, write_report
 from fmrgb.sample import load_sample
 from fmrgb.splits import folds, split, warn_of_shortcuts
-from fmrgb.trainer import Settings, Trained, train
+from fmrgb.trainer import Trained, train
 
 
 @dataclass(frozen=True)

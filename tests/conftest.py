@@ -1,12 +1,18 @@
 """What tests share: clips made once, and random numbers that repeat."""
 
 import random
+import signal
 from pathlib import Path
 
 import clips
 import numpy as np
 import pytest
 import torch
+
+
+# A shell starts what it runs in the background deaf to Ctrl-C, and children inherit it;
+# tests that press Ctrl-C must mean the same there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

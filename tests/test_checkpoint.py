@@ -16,8 +16,9 @@ import torch
 from fmrgb import checkpoint
 from fmrgb.checkpoint import KEY, Card, Network, load_checkpoint
 from fmrgb.errors import TrainingError
+from fmrgb.learner import Learner, Settings
 from fmrgb.sample import save_sample
-from fmrgb.trainer import Learner, Settings, train
+from fmrgb.trainer import train
 
 # torch's own remark on a file that it then refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")

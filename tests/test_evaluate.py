@@ -13,10 +13,10 @@ from fmrgb_tools import evaluate as tool
 from fmrgb.checkpoint import load_checkpoint
 from fmrgb.errors import TrainingError
 from fmrgb.evaluate import evaluate, predict_rows
+from fmrgb.learner import Settings
 from fmrgb.manifest import Row, read_manifest, write_manifest
 from fmrgb.run import Run
 from fmrgb.sample import save_sample
-from fmrgb.trainer import Settings
 
 
 @pytest.fixture(scope="module")

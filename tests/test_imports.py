@@ -14,11 +14,12 @@ PACKAGE = Path(__file__).parent.parent / "fmrgb"
 LAYERS: list[set[str]] = [  # a module may import from the lines above its own
     {"errors", "fields"},
     {"options", "files", "names"},
-    {"tracks", "stack"},
+    {"tracks", "stack", "train_options"},
     {"media", "mp4", "sound", "align", "sample", "manifest", "engine", "models"},
     {"ffmpeg_program", "preflight", "view", "page"},
     {"resize", "cleanup", "build", "loader", "metrics", "splits"},
     {"checkpoint", "callbacks"},
+    {"learner"},
     {"trainer", "evaluate", "visualise"},
     {"report"},
     {"run"},

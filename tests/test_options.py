@@ -8,22 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from fmrgb import options
+from fmrgb import options, train_options
 from fmrgb.fields import channel_count, default_workers, frame_count, frame_size
-from fmrgb.options import (
-    BuildOptions,
-    DemoOptions,
-    EvaluateOptions,
-    ResizeOptions,
-    TrainOptions,
-)
+from fmrgb.options import BuildOptions, DemoOptions, ResizeOptions
+from fmrgb.train_options import EvaluateOptions, TrainOptions
 
 HERE = Path()
-TOOLS = [
-    kind
-    for kind in vars(options).values()
+TOOLS = {
+    kind: None
+    for kind in [*vars(options).values(), *vars(train_options).values()]
     if dataclasses.is_dataclass(kind) and isinstance(kind, type)
-]
+}
 FIELDS = [
     pytest.param(field, id=f"{kind.__name__}.{field.name}")
     for kind in TOOLS
@@ -50,7 +45,7 @@ def test_help_ends_with_the_default_or_needed(field):
 
 
 def test_options_are_quick_to_import():
-    code = "import sys, fmrgb.options; print([m for m in sys.modules if '.' not in m])"
+    code = "import sys, fmrgb.train_options; print([m for m in sys.modules if '.' not in m])"
     command = [sys.executable, "-c", code]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "'fmrgb'" in loaded

@@ -10,11 +10,11 @@ import tiny
 
 from fmrgb.checkpoint import load_checkpoint
 from fmrgb.errors import InputError, ManifestError, TrainingError
+from fmrgb.learner import Settings
 from fmrgb.loader import ClipSet, View, statistics
 from fmrgb.manifest import SPLITS, Row, read_csv, read_manifest, write_manifest
 from fmrgb.run import Run, describe, gather, refuse_used, run_folds
 from fmrgb.sample import load_sample, save_sample
-from fmrgb.trainer import Settings
 
 QUICK = Settings(epochs=8, batch_size=4, lr=0.02)
 ONCE = replace(QUICK, epochs=1)

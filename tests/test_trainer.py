@@ -19,11 +19,12 @@ from fmrgb.callbacks import HISTORY
 from fmrgb.checkpoint import Card, load_checkpoint
 from fmrgb.errors import TrainingError
 from fmrgb.evaluate import predict_rows
+from fmrgb.learner import Settings
 from fmrgb.loader import ClipSet, statistics
 from fmrgb.manifest import Row
 from fmrgb.metrics import score
 from fmrgb.sample import save_sample
-from fmrgb.trainer import Settings, Trained, is_over, train
+from fmrgb.trainer import Trained, is_over, train
 
 SPLITS = ("train", "train", "train", "train", "val", "val", "test")
 QUICK = Settings(epochs=8, batch_size=4, lr=0.005)

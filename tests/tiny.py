@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from fmrgb.learner import Settings
 from fmrgb.loader import View
 from fmrgb.manifest import Row, write_manifest
 from fmrgb.run import Run, gather, run
 from fmrgb.sample import Sample, save_sample
-from fmrgb.trainer import Settings
 
 N_FRAMES = 6
 HEIGHT = 10

@@ -7,7 +7,7 @@ import sys
 
 from fmrgb_tools.command import FAILED, OK, run_tool, show
 
-from fmrgb.options import EvaluateOptions
+from fmrgb.train_options import EvaluateOptions
 
 
 def work(options: EvaluateOptions) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fmrgb_tools.command import FAILED, OK, run_tool, show
 
 from fmrgb.files import shown
-from fmrgb.options import TrainOptions
+from fmrgb.train_options import TrainOptions
 
 if TYPE_CHECKING:
     from fmrgb.run import Run
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def work(options: TrainOptions) -> int:
     """Split, train, judge, report; print the scores."""
+    from fmrgb.learner import Settings
     from fmrgb.run import gather, refuse_used, run, run_folds
-    from fmrgb.trainer import Settings
 
     if not options.resume:
         refuse_used(options.output)
