@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-
 # A shell starts what it runs in the background deaf to Ctrl-C, and children inherit it;
 # tests that press Ctrl-C must mean the same there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
