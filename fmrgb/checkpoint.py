@@ -4,14 +4,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmrgb import __version__
 from fmrgb.errors import TrainingError
 from fmrgb.files import shown
 from fmrgb.loader import View
-from fmrgb.models import build_model
+from fmrgb.models import ANSWERS, Senses, build_model
+from fmrgb.trust import PICTURE, SOUND, equal_trust
 
 KEY = "fmrgb"  # where our part lies in a Lightning checkpoint
 PREFIX = "net.model."  # of the weights in a Lightning checkpoint
@@ -27,6 +30,7 @@ class Card:
     view: View
     mean: list[float]  # of each channel, in levels, over the training clips
     std: list[float]
+    fusion: str = "stack"  # how the senses meet; see `fmrgb.models.build_model`
     recipe: dict[str, Any]  # how the samples it learned from were built
     version: str = __version__
 
@@ -38,6 +42,8 @@ class Card:
 class Network(nn.Module):
     """A model behind its normalisation: levels in, logits out.
 
+    A sense of which all levels are 0 is not there: no answer that needs it counts.
+
     Shape:
         - Input: uint8 [B, C, T, H, W], levels 0 to 255
         - Output: [B, n_classes] logits
@@ -48,21 +54,48 @@ class Network(nn.Module):
         super().__init__()
         self.card = card
         self.model = build_model(
-            card.model, card.model_size, card.view.shape, len(card.classes)
+            card.model,
+            card.model_size,
+            card.view.shape,
+            len(card.classes),
+            sound=card.view.sound_places,
+            fusion=card.fusion,
         )
         shape = (1, card.view.shape.channels, 1, 1, 1)
         # No buffers: those are averaged in training, and these must stay as they are.
         self._mean = torch.tensor(card.mean).reshape(shape)
         self._std = torch.tensor(card.std).reshape(shape)
+        n_answers = len(ANSWERS) if isinstance(self.model, Senses) else 1
+        self.trust_SA: NDArray[np.float64] = equal_trust(n_answers)
 
-    def forward(self, levels_BCTHW: Tensor) -> Tensor:
-        """Normalise on the device the levels are on, then run the model."""
+    def answers(self, levels_BCTHW: Tensor) -> Tensor:
+        """Normalise on the device the levels are on; ask the model: [B, A, K]."""
         mean, std = (
             self._mean.to(levels_BCTHW.device),
             self._std.to(levels_BCTHW.device),
         )
         logits: Tensor = self.model((levels_BCTHW.float() - mean) / std)
+        return logits if isinstance(self.model, Senses) else logits[:, None]
+
+    def kinds(self, levels_BCTHW: Tensor) -> Tensor:
+        """Tell which senses are there, int64 [B]: 1 for picture, plus 2 for sound."""
+        view = self.card.view
+        heard = torch.tensor([name in view.sound for name in view.channels])
+        alive_BC = levels_BCTHW.flatten(2).amax(dim=2).cpu() > 0
+        picture_B = alive_BC[:, ~heard].any(dim=1)
+        sound_B = alive_BC[:, heard].any(dim=1)
+        return PICTURE * picture_B.long() + SOUND * sound_B.long()
+
+    def weigh(self, logits_BAK: Tensor, kinds_B: Tensor) -> Tensor:
+        """Sum the answers, each times its trust for the kind of clip: [B, K]."""
+        trust_SA = torch.from_numpy(self.trust_SA).to(logits_BAK)
+        trust_BA = trust_SA[kinds_B.to(logits_BAK.device)]
+        logits: Tensor = (trust_BA[..., None] * logits_BAK).sum(dim=1)
         return logits
+
+    def forward(self, levels_BCTHW: Tensor) -> Tensor:
+        """Ask every answer, and weigh them."""
+        return self.weigh(self.answers(levels_BCTHW), self.kinds(levels_BCTHW))
 
 
 def load_checkpoint(path: Path) -> Network:
@@ -89,11 +122,15 @@ def load_checkpoint(path: Path) -> Network:
         known = dict(content[KEY])
         view = dict(known.pop("view"))
         view["channels"] = tuple(view["channels"])
+        view["sound"] = tuple(view.get("sound", ()))
+        trust = known.pop("trust", None)
         known["classes"] = tuple(known["classes"])
         network = Network(Card(view=View(**view), **known))
         state = content["state_dict"]
         weights = {k.removeprefix(PREFIX): v for k, v in state.items() if PREFIX in k}
         network.model.load_state_dict(weights)
+        if trust is not None:
+            network.trust_SA = np.array(trust).reshape(network.trust_SA.shape)
     except (
         TrainingError,
         KeyError,

@@ -1,6 +1,7 @@
 """What is done with one batch: loss, optimiser, learning rate, running accuracy.
 
-Axes: B batch, C channels, T frames, H height, W width.
+Axes: B batch, C channels, T frames, H height, W width, N clips of the validation part,
+A answers, S kinds of clip, K classes.
 """
 
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
 from fmrgb.checkpoint import KEY, Card, Network
+from fmrgb.trust import equal_trust, fit_trust
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
 
@@ -22,6 +25,7 @@ class Settings:
 
     model: str = "conv3d"
     model_size: str = "tiny"
+    fusion: str = "senses"  # how the senses meet; see `fmrgb.models.build_model`
     epochs: int = 60
     patience: int = 15
     lr: float = 3e-3
@@ -38,34 +42,49 @@ class Learner(L.LightningModule):
         super().__init__()
         self.net = Network(card)
         self.settings = settings
-        n_classes = len(card.classes)
-        self.loss = nn.CrossEntropyLoss()
-        self.accuracy = nn.ModuleDict(
-            {
-                part: MulticlassAccuracy(n_classes, average="micro")
-                for part in ("train_", "val_")  # a ModuleDict refuses the word "train"
-            }
-        )
-
-    def _step(self, batch: tuple[Tensor, Tensor, Tensor], part: str) -> Tensor:
-        levels_BCTHW, truth_B, _ = batch
-        logits = self.net(levels_BCTHW)
-        loss: Tensor = self.loss(logits, truth_B)
-        accuracy = self.accuracy[f"{part}_"]
-        assert isinstance(accuracy, MulticlassAccuracy)  # for the type checker
-        accuracy(logits, truth_B)
-        told: dict[str, Any] = {"on_epoch": True, "on_step": False, "prog_bar": True}
-        self.log(f"{part}_loss", loss, batch_size=len(truth_B), **told)
-        self.log(f"{part}_accuracy", accuracy, batch_size=len(truth_B), **told)
-        return loss
+        self.loss = nn.CrossEntropyLoss(reduction="none")
+        self.accuracy = MulticlassAccuracy(len(card.classes), average="micro")
+        self._judged: list[tuple[Tensor, Tensor, Tensor]] = []  # in this validation
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Return the loss of one batch."""
-        return self._step(batch, "train")
+        """Return the loss of one batch: the mean over every answer that can judge."""
+        levels_BCTHW, truth_B, _ = batch
+        kinds_B = self.net.kinds(levels_BCTHW)
+        logits_BAK = self.net.answers(levels_BCTHW)
+        n_answers = logits_BAK.shape[1]
+        can_SA = torch.from_numpy(equal_trust(n_answers) > 0)
+        can_BA = can_SA[kinds_B].to(logits_BAK.device)
+        truth_BA = truth_B[:, None].expand(-1, n_answers)
+        loss_BA = self.loss(logits_BAK.flatten(0, 1), truth_BA.flatten())
+        loss_BA = loss_BA.view_as(can_BA)
+        loss: Tensor = (loss_BA * can_BA).sum() / can_BA.sum().clamp(min=1)
+        self.accuracy(self.net.weigh(logits_BAK.detach(), kinds_B), truth_B)
+        told: dict[str, Any] = {"on_epoch": True, "on_step": False, "prog_bar": True}
+        self.log("train_loss", loss, batch_size=len(truth_B), **told)
+        self.log("train_accuracy", self.accuracy, batch_size=len(truth_B), **told)
+        return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Log loss and accuracy of one batch."""
-        self._step(batch, "val")
+        """Keep what every answer says of one batch."""
+        levels_BCTHW, truth_B, _ = batch
+        kinds_B = self.net.kinds(levels_BCTHW).to(truth_B.device)
+        self._judged.append((self.net.answers(levels_BCTHW), kinds_B, truth_B))
+
+    def on_validation_epoch_end(self) -> None:
+        """Settle how much each answer counts; log loss and accuracy of the whole."""
+        logits_NAK, kinds_N, truth_N = (
+            _gathered(self, torch.cat(part)) for part in zip(*self._judged, strict=True)
+        )
+        self._judged.clear()
+        if logits_NAK.isfinite().all():
+            said = logits_NAK.double().cpu().numpy()
+            self.net.trust_SA = fit_trust(said, kinds_N.numpy(), truth_N.numpy())
+        logits_NK = self.net.weigh(logits_NAK, kinds_N)
+        right = (logits_NK.argmax(dim=1) == truth_N).float().mean()
+        loss = functional.cross_entropy(logits_NK, truth_N)
+        # Every process has gathered the same numbers.
+        self.log("val_loss", loss, prog_bar=True)
+        self.log("val_accuracy", right, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW; the rate rises for a tenth of the steps, then falls as a cosine.
@@ -90,4 +109,15 @@ class Learner(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put what the network is beside its weights."""
-        checkpoint[KEY] = self.net.card.as_dict()
+        checkpoint[KEY] = self.net.card.as_dict() | {
+            "trust": self.net.trust_SA.tolist()
+        }
+
+
+def _gathered(learner: L.LightningModule, part: Tensor) -> Tensor:
+    """Return the clips of all processes, on the CPU."""
+    if learner.trainer.world_size == 1:
+        return part.cpu()
+    every = learner.all_gather(part)
+    assert isinstance(every, Tensor)  # for the type checker
+    return every.flatten(0, 1).cpu()

@@ -34,11 +34,17 @@ class View:
     frames: int
     height: int
     width: int
+    sound: tuple[str, ...] = ()  # those of the channels that are sound
 
     @property
     def shape(self) -> ClipShape:
         """Sizes [C, T, H, W] of one clip."""
         return ClipShape(len(self.channels), self.frames, self.height, self.width)
+
+    @property
+    def sound_places(self) -> tuple[int, ...]:
+        """Places of the sound planes among the channels."""
+        return tuple(c for c, name in enumerate(self.channels) if name in self.sound)
 
 
 def choose_view(
@@ -76,7 +82,8 @@ def choose_view(
     n_frames, height, width, _ = first.shape
     if size is not None:
         width, height = size
-    return View(chosen, frames or n_frames, height, width)
+    sound = tuple(c for c in chosen if c in first.sound)
+    return View(chosen, frames or n_frames, height, width, sound)
 
 
 def readable(rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:

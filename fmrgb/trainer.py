@@ -105,6 +105,7 @@ def _card(clips: ClipSet, settings: Settings, recipe: dict[str, Any]) -> Card:
         view=clips.view,
         mean=mean,
         std=std,
+        fusion=settings.fusion,
         recipe=recipe,
     )
 

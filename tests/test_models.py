@@ -9,7 +9,7 @@ from torch import nn
 from fmrgb.errors import TrainingError
 from fmrgb.models import MODELS, ClipShape, build_model
 from fmrgb.models.conv3d import OverPicture, OverTime, middle_width
-from fmrgb.options import ModelName, ModelSize
+from fmrgb.train_options import ModelName, ModelSize
 
 CLIP = ClipShape(channels=5, frames=4, height=8, width=16)  # no two sizes alike
 KINDS = [(name, size) for name, entry in MODELS.items() for size in entry.sizes]

@@ -1,24 +1,33 @@
 """The models, by the name that `--learnmethod` gives them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
-
-from torch import nn
 
 from fmrgb.errors import TrainingError
 from fmrgb.models import conv3d, convlstm, vivit
+from fmrgb.models.classifier import Classifier
 from fmrgb.models.conv3d import Conv3DNet
 from fmrgb.models.convlstm import ConvLSTMNet
+from fmrgb.models.senses import ANSWERS, FUSIONS, Senses
 from fmrgb.models.shape import ClipShape
 from fmrgb.models.vivit import ViViT
 
-__all__ = ["MODELS", "ClipShape", "ModelEntry", "build_model"]
+__all__ = [
+    "ANSWERS",
+    "FUSIONS",
+    "MODELS",
+    "ClipShape",
+    "ModelEntry",
+    "Senses",
+    "build_model",
+]
 
 
 class ModelEntry(NamedTuple):
     """An architecture: its class, its sizes by name, where it was published."""
 
-    make: Callable[..., nn.Module]
+    make: Callable[..., Classifier]
     sizes: Mapping[str, Mapping[str, Any]]
     source: str
 
@@ -32,10 +41,28 @@ MODELS: dict[str, ModelEntry] = {
 }
 
 
-def build_model(name: str, size: str, clip: ClipShape, n_classes: int) -> nn.Module:
+def build_model(
+    name: str,
+    size: str,
+    clip: ClipShape,
+    n_classes: int,
+    *,
+    sound: Sequence[int] = (),
+    fusion: str = "senses",
+) -> Classifier | Senses:
     """Build the model that `name` and `size` stand for.
 
-    Every model takes [B, C, T, H, W] and gives [B, n_classes] logits.
+    It takes [B, C, T, H, W] and gives logits: with `fusion` "stack", or planes of one
+    sense only, a `Classifier` gives [B, K]; with "senses" a `Senses` of two gives
+    [B, 3, K].
+
+    Args:
+        name: key of MODELS.
+        size: key of its sizes.
+        clip: sizes of one clip.
+        n_classes: K.
+        sound: which of the planes are sound.
+        fusion: "senses" or "stack".
 
     Raises:
         TrainingError: if there is no such model or size, or the clip has an empty axis.
@@ -48,9 +75,14 @@ def build_model(name: str, size: str, clip: ClipShape, n_classes: int) -> nn.Mod
     if size not in entry.sizes:
         sizes = ", ".join(entry.sizes)
         raise TrainingError(f"{name} has no size {size!r}; there are: {sizes}")
+    if fusion not in FUSIONS:
+        raise TrainingError(f"no fusion {fusion!r}; there are: {', '.join(FUSIONS)}")
     if min(clip) < 1 or n_classes < 2:
         raise TrainingError(
             "expected a clip with no empty axis and two classes or more, got "
             f"{clip} and {n_classes}"
         )
-    return entry.make(clip, n_classes, **entry.sizes[size])
+    make = partial(entry.make, **entry.sizes[size])
+    if fusion == "senses" and 0 < len(sound) < clip.channels:
+        return Senses(clip, n_classes, sound, make)
+    return make(clip, n_classes)

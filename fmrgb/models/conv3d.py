@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fmrgb.models.classifier import Classifier
 from fmrgb.models.shape import ClipShape
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -116,13 +117,8 @@ class ResidualBlock(nn.Module):
         return result
 
 
-class Conv3DNet(nn.Module):
-    """Stem, residual stages, average over time and picture, one linear layer.
-
-    Shape:
-        - Input: [B, C, T, H, W] normalised levels, any T, H, W from 1 on
-        - Output: [B, n_classes] logits (no softmax: the loss applies it)
-    """
+class Conv3DNet(Classifier):
+    """Stem, residual stages, average over time and picture, one linear layer."""
 
     def __init__(
         self,
@@ -151,11 +147,12 @@ class Conv3DNet(nn.Module):
                 stages.append(ResidualBlock(width_in, width, stride, wide))
                 width_in = width
         self.stages = nn.Sequential(*stages)
+        self.n_features = width_in
         self.dropout = nn.Dropout(dropout)
         self.classify = nn.Linear(width_in, n_classes)
 
-    def forward(self, clip_BCTHW: Tensor) -> Tensor:
+    def features(self, clip_BCTHW: Tensor) -> Tensor:
         clip_BCTHW = clip_BCTHW.contiguous(memory_format=torch.channels_last_3d)
         maps_BDTHW = self.stages(self.stem(clip_BCTHW))
-        logits: Tensor = self.classify(self.dropout(maps_BDTHW.mean(dim=(2, 3, 4))))
-        return logits
+        seen: Tensor = self.dropout(maps_BDTHW.mean(dim=(2, 3, 4)))
+        return seen

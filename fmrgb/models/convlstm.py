@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fmrgb.models.classifier import Classifier
 from fmrgb.models.conv3d import OverPicture
 from fmrgb.models.shape import ClipShape
 
@@ -58,13 +59,8 @@ class ConvLSTM(nn.Module):
         return torch.stack(hiddens, dim=2)
 
 
-class ConvLSTMNet(nn.Module):
-    """Strided encoder, layers of memory, readout of the last and the mean memory.
-
-    Shape:
-        - Input: [B, C, T, H, W] normalised levels, any T, H, W from 1 on
-        - Output: [B, n_classes] logits (no softmax: the loss applies it)
-    """
+class ConvLSTMNet(Classifier):
+    """Strided encoder, layers of memory, readout of the last and the mean memory."""
 
     def __init__(
         self,
@@ -82,13 +78,14 @@ class ConvLSTMNet(nn.Module):
         self.encoder = nn.Sequential(*steps)
         widths = (encoder[-1], *memory)
         self.layers = nn.Sequential(*(ConvLSTM(d, m) for d, m in pairwise(widths)))
+        self.n_features = 2 * memory[-1]
         self.dropout = nn.Dropout(dropout)
-        self.classify = nn.Linear(2 * memory[-1], n_classes)
+        self.classify = nn.Linear(self.n_features, n_classes)
 
-    def forward(self, clip_BCTHW: Tensor) -> Tensor:
+    def features(self, clip_BCTHW: Tensor) -> Tensor:
         clip_BCTHW = clip_BCTHW.contiguous(memory_format=torch.channels_last_3d)
         memory_BDTHW = self.layers(self.encoder(clip_BCTHW))
         memory_BDT = memory_BDTHW.mean(dim=(3, 4))
         seen_BE = torch.cat((memory_BDT[:, :, -1], memory_BDT.mean(dim=2)), dim=1)
-        logits: Tensor = self.classify(self.dropout(seen_BE))
-        return logits
+        seen: Tensor = self.dropout(seen_BE)
+        return seen

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fmrgb.models.classifier import Classifier
 from fmrgb.models.shape import ClipShape
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -108,13 +109,8 @@ class Encoder(nn.Module):
         return out
 
 
-class ViViT(nn.Module):
-    """Tubelets to tokens, an encoder over places, an encoder over moments.
-
-    Shape:
-        - Input: [B, C, T, H, W] normalised levels, any T, H, W from 1 on
-        - Output: [B, n_classes] logits (no softmax: the loss applies it)
-    """
+class ViViT(Classifier):
+    """Tubelets to tokens, an encoder over places, an encoder over moments."""
 
     def __init__(
         self,
@@ -140,6 +136,7 @@ class ViViT(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.over_places = Encoder(dim, depth[0], heads, dropout, skip)
         self.over_moments = Encoder(dim, depth[1], heads, dropout, skip)
+        self.n_features = dim
         self.classify = nn.Linear(dim, n_classes)
 
     def _tubelets(self, clip_BCTHW: Tensor) -> Tensor:
@@ -155,12 +152,12 @@ class ViViT(nn.Module):
         cut = clip_BCTHW.reshape(batch, channels, f, pf, h, ph, w, pw)
         return cut.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(batch, f, h * w, -1)
 
-    def forward(self, clip_BCTHW: Tensor) -> Tensor:
+    def features(self, clip_BCTHW: Tensor) -> Tensor:
         tokens_BFND = self.embed(self._tubelets(clip_BCTHW)) + self.positions
         tokens_BFND = self.dropout(tokens_BFND)
         batch, moments = tokens_BFND.shape[:2]
         moments_BFD = self.over_places(tokens_BFND.flatten(0, 1)).unflatten(
             0, (batch, moments)
         )
-        logits: Tensor = self.classify(self.over_moments(moments_BFD))
-        return logits
+        seen: Tensor = self.over_moments(moments_BFD)
+        return seen

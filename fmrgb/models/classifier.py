@@ -1,0 +1,26 @@
+"""What all architectures share: features, then one linear layer.
+
+Axes: B batch, C channels, T frames, H height, W width, D features, K classes.
+"""
+
+from torch import Tensor, nn
+
+
+class Classifier(nn.Module):
+    """A network that turns a clip into features and features into logits.
+
+    Shape:
+        - Input: [B, C, T, H, W] normalised levels, any T, H, W from 1 on
+        - Output: [B, K] logits (no softmax: the loss applies it)
+    """
+
+    n_features: int  # D
+    classify: nn.Linear  # D to K
+
+    def features(self, clip_BCTHW: Tensor) -> Tensor:
+        """Return what the last layer is given, [B, D]."""
+        raise NotImplementedError
+
+    def forward(self, clip_BCTHW: Tensor) -> Tensor:
+        logits: Tensor = self.classify(self.features(clip_BCTHW))
+        return logits
