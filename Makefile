@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu lint bench clean
+.PHONY: help setup demo test test-slow test-gpu lint bench accuracy clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ lint: $(READY)  ## layout, style and types
 
 bench: $(READY)  ## the speed of building and resizing, beside the decoding floor
 	$(BIN)/python benchmarks/build_speed.py
+
+accuracy: $(READY)  ## accuracy on real clips, three hours of it; goes on where it stopped
+	$(BIN)/python benchmarks/accuracy.py $(or $(ARGS),--minutes 180)
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

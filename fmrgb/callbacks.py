@@ -11,8 +11,9 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from tqdm import tqdm
 
 from fmrgb.files import whole_file
 from fmrgb.loader import seed_of_epoch
@@ -67,8 +68,63 @@ class History(Callback):
         }
         seconds = time.perf_counter() - self._start
         self.rows.append({"epoch": trainer.current_epoch, **told, "seconds": seconds})
+        if not trainer.is_global_zero:
+            return
         records = [{k: f"{v:.6g}" for k, v in row.items()} for row in self.rows]
         write_csv(self._path, HISTORY, records)
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's bar with loss, clips per second, and the time left for all epochs.
+
+    The time left takes validation in. It is the most it can be: a training may stop
+    early.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(leave=False)
+        self._begun = self._epoch_begun = time.perf_counter()
+        self._batches_before = 0  # a resumed training was begun with
+        self._clips = 0  # of this epoch, in all processes
+        self._told: dict[str, str] = {}
+
+    def on_train_start(self, *args: Any) -> None:
+        """Start the clock of the whole."""
+        super().on_train_start(*args)
+        self._begun = time.perf_counter()
+        self._batches_before = self.trainer.fit_loop.total_batch_idx + 1
+
+    def on_train_epoch_start(self, *args: Any) -> None:
+        """Start the clock of the epoch."""
+        super().on_train_epoch_start(*args)
+        self._epoch_begun, self._clips = time.perf_counter(), 0
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count and time the clips."""
+        now = time.perf_counter()
+        self._clips += len(batch[0]) * trainer.world_size
+        done = trainer.fit_loop.total_batch_idx + 1
+        ahead = int(trainer.num_training_batches) * (trainer.max_epochs or 0) - done
+        pace = (now - self._begun) / max(done - self._batches_before, 1)
+        self._told = {
+            "loss": f"{float(outputs['loss']):.3f}",
+            "clips/s": f"{self._clips / (now - self._epoch_begun):.3g}",
+            "left": tqdm.format_interval(ahead * pace),
+        }
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: Any) -> dict[str, Any]:
+        """Return what stands behind the bar."""
+        told = super().get_metrics(trainer, pl_module)
+        told.pop("v_num", None)  # here it is the name of a folder
+        return {**told, **self._told}
 
 
 class SeedOfEpoch(Callback):

@@ -119,18 +119,7 @@ def load_checkpoint(path: Path) -> Network:
             f"{name} was not written by fmrgb; give the best.ckpt of a run"
         )
     try:
-        known = dict(content[KEY])
-        view = dict(known.pop("view"))
-        view["channels"] = tuple(view["channels"])
-        view["sound"] = tuple(view.get("sound", ()))
-        trust = known.pop("trust", None)
-        known["classes"] = tuple(known["classes"])
-        network = Network(Card(view=View(**view), **known))
-        state = content["state_dict"]
-        weights = {k.removeprefix(PREFIX): v for k, v in state.items() if PREFIX in k}
-        network.model.load_state_dict(weights)
-        if trust is not None:
-            network.trust_SA = np.array(trust).reshape(network.trust_SA.shape)
+        network = _rebuild(dict(content[KEY]), content["state_dict"])
     except (
         TrainingError,
         KeyError,
@@ -144,3 +133,17 @@ def load_checkpoint(path: Path) -> Network:
             f"{name} does not fit this version of fmrgb: {reason}"
         ) from error
     return network.eval()
+
+
+def _rebuild(known: dict[str, Any], state: dict[str, Tensor]) -> Network:
+    """Build a network from its part of a checkpoint and its weights."""
+    view = dict(known.pop("view"))
+    trust = known.pop("trust")
+    for name in ("channels", "sound"):
+        view[name] = tuple(view[name])
+    known["classes"] = tuple(known["classes"])
+    network = Network(Card(view=View(**view), **known))
+    weights = {k.removeprefix(PREFIX): v for k, v in state.items() if PREFIX in k}
+    network.model.load_state_dict(weights)
+    network.trust_SA = np.array(trust, np.float64).reshape(network.trust_SA.shape)
+    return network

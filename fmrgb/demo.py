@@ -22,11 +22,12 @@ from fmrgb.build import Built, Recipe, build
 from fmrgb.errors import InputError
 from fmrgb.files import make_folder, shown, sweep_parts, whole_file
 from fmrgb.learner import Settings
+from fmrgb.material import gather
 from fmrgb.media import SOUND_RATE
 from fmrgb.mp4 import write_mp4
 from fmrgb.preflight import survey
 from fmrgb.resize import resize
-from fmrgb.run import Run, gather, run
+from fmrgb.run import Run, run
 from fmrgb.tracks import Sound
 from fmrgb.visualise import draw
 

@@ -4,16 +4,22 @@ Axes: B batch, C channels, T frames, H height, W width, N clips of the validatio
 A answers, S kinds of clip, K classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
+from fmrgb.augment import USUAL, Augmentation, augment, fitting
 from fmrgb.checkpoint import KEY, Card, Network
+from fmrgb.loader import seed_of_epoch
+from fmrgb.pretrained import read_origin, suited, take_weights
 from fmrgb.trust import equal_trust, fit_trust
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
@@ -26,6 +32,7 @@ class Settings:
     model: str = "conv3d"
     model_size: str = "tiny"
     fusion: str = "senses"  # how the senses meet; see `fmrgb.models.build_model`
+    init: str | None = None  # file of weights to begin with; see `fmrgb.pretrained`
     epochs: int = 60
     patience: int = 15
     lr: float = 3e-3
@@ -33,24 +40,51 @@ class Settings:
     batch_size: int = 20
     seed: int = 0
     workers: int = 0
+    usescheduler: bool = True  # let the rate rise and fall; False keeps it as it is
+    accumulate: int = 1  # batches per step of the optimiser
+    balance: bool = False  # let all classes count the same, however many their clips
+    precision: str = "32"  # a word of Lightning's, or auto; see `choose_precision`
+    devices: str = "1"  # this and the next two as Lightning's Trainer takes them
+    nodes: int = 1
+    strategy: str = "auto"
+    augmentation: Augmentation = USUAL
 
 
 class Learner(L.LightningModule):
     """A network with its loss, optimiser and running accuracy."""
 
-    def __init__(self, card: Card, settings: Settings) -> None:
+    def __init__(
+        self,
+        card: Card,
+        settings: Settings,
+        weights: Sequence[float] | None = None,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            card: what it is.
+            settings: how to train it.
+            weights: what a clip of each class counts, 1 on average; None is 1 for all.
+        """
         super().__init__()
-        self.net = Network(card)
+        origin = read_origin(Path(settings.init)) if settings.init else None
+        self.net = Network(suited(card, origin) if origin else card)
+        self.taken = take_weights(self.net, origin) if origin else None
         self.settings = settings
-        self.loss = nn.CrossEntropyLoss(reduction="none")
+        self.augmentation = fitting(settings.augmentation, card.recipe)
+        weights_K = None if weights is None else torch.tensor(weights)
+        # Unreduced: torch would divide by the weights of the batch, and a batch of one
+        # class would count in full.
+        self.loss = nn.CrossEntropyLoss(weights_K, reduction="none")
         self.accuracy = MulticlassAccuracy(len(card.classes), average="micro")
         self._judged: list[tuple[Tensor, Tensor, Tensor]] = []  # in this validation
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of one batch: the mean over every answer that can judge."""
         levels_BCTHW, truth_B, _ = batch
+        levels_BCTHW = self._augmented(levels_BCTHW, batch_idx)
         kinds_B = self.net.kinds(levels_BCTHW)
-        logits_BAK = self.net.answers(levels_BCTHW)
+        logits_BAK = self.net.answers(levels_BCTHW).float()
         n_answers = logits_BAK.shape[1]
         can_SA = torch.from_numpy(equal_trust(n_answers) > 0)
         can_BA = can_SA[kinds_B].to(logits_BAK.device)
@@ -60,15 +94,25 @@ class Learner(L.LightningModule):
         loss: Tensor = (loss_BA * can_BA).sum() / can_BA.sum().clamp(min=1)
         self.accuracy(self.net.weigh(logits_BAK.detach(), kinds_B), truth_B)
         told: dict[str, Any] = {"on_epoch": True, "on_step": False, "prog_bar": True}
+        told["sync_dist"] = True
         self.log("train_loss", loss, batch_size=len(truth_B), **told)
         self.log("train_accuracy", self.accuracy, batch_size=len(truth_B), **told)
         return loss
+
+    def _augmented(self, levels_BCTHW: Tensor, step: int) -> Tensor:
+        """Change the clips by chances that nothing before this step decides."""
+        number = seed_of_epoch(
+            self.settings.seed, self.current_epoch, step + 1, self.global_rank + 1
+        )
+        dice = torch.Generator().manual_seed(number)
+        return augment(levels_BCTHW, self.net.card.view, self.augmentation, dice)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Keep what every answer says of one batch."""
         levels_BCTHW, truth_B, _ = batch
         kinds_B = self.net.kinds(levels_BCTHW).to(truth_B.device)
-        self._judged.append((self.net.answers(levels_BCTHW), kinds_B, truth_B))
+        logits_BAK = self.net.answers(levels_BCTHW).float()
+        self._judged.append((logits_BAK, kinds_B, truth_B))
 
     def on_validation_epoch_end(self) -> None:
         """Settle how much each answer counts; log loss and accuracy of the whole."""
@@ -81,21 +125,26 @@ class Learner(L.LightningModule):
             self.net.trust_SA = fit_trust(said, kinds_N.numpy(), truth_N.numpy())
         logits_NK = self.net.weigh(logits_NAK, kinds_N)
         right = (logits_NK.argmax(dim=1) == truth_N).float().mean()
-        loss = functional.cross_entropy(logits_NK, truth_N)
-        # Every process has gathered the same numbers.
-        self.log("val_loss", loss, prog_bar=True)
-        self.log("val_accuracy", right, prog_bar=True)
+        weights_K = self.loss.weight
+        weights_K = weights_K if weights_K is None else weights_K.cpu()
+        loss = functional.cross_entropy(logits_NK, truth_N, weights_K)
+        # Every process has gathered the same numbers; their mean is no other.
+        self.log("val_loss", loss, prog_bar=True, sync_dist=True)
+        self.log("val_accuracy", right, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW; the rate rises for a tenth of the steps, then falls as a cosine.
 
-        Source: Loshchilov and Hutter 2019, arXiv:1711.05101.
+        Without the scheduler it stays. Source: Loshchilov and Hutter 2019,
+        arXiv:1711.05101.
         """
         optimiser = torch.optim.AdamW(
             self.parameters(),
             lr=self.settings.lr,
             weight_decay=self.settings.weight_decay,
         )
+        if not self.settings.usescheduler:
+            return optimiser
         steps = max(int(self.trainer.estimated_stepping_batches), 2)
         # OneCycleLR divides by zero where the rise takes one step, or all of them.
         rise = max(WARM_UP, 1.5 / steps)
@@ -112,6 +161,12 @@ class Learner(L.LightningModule):
         checkpoint[KEY] = self.net.card.as_dict() | {
             "trust": self.net.trust_SA.tolist()
         }
+        checkpoint["precision"] = self.settings.precision
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take back how much each answer counts, which is no weight."""
+        trust: Any = checkpoint[KEY]["trust"]
+        self.net.trust_SA = np.array(trust).reshape(self.net.trust_SA.shape)
 
 
 def _gathered(learner: L.LightningModule, part: Tensor) -> Tensor:

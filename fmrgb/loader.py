@@ -170,9 +170,15 @@ def _with_channels(frame: NDArray[Any]) -> NDArray[Any]:
     return frame if frame.ndim == 3 else frame[..., None]
 
 
-def seed_of_epoch(seed: int, epoch: int) -> int:
-    """Mix two numbers into one, so that neighbouring seeds and epochs do not meet."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+def seed_of_epoch(seed: int, epoch: int, *more: int) -> int:
+    """Mix numbers into one, so that neighbouring seeds, epochs and so on do not meet.
+
+    Args:
+        seed: the user's.
+        epoch: its number.
+        more: what else there is several of, counted from 1 (zeros at the end are lost).
+    """
+    return int(np.random.SeedSequence([seed, epoch, *more]).generate_state(1)[0])
 
 
 class Shuffled(Sampler[int]):
@@ -232,3 +238,15 @@ def statistics(clips: ClipSet) -> tuple[list[float], list[float]]:
     std = np.sqrt(np.maximum(square / len(clips) - mean**2, 0))
     # A plane without variation (no clip has sound) must not blow up rounding noise.
     return mean.tolist(), np.maximum(std, STILL).tolist()
+
+
+def class_weights(clips: ClipSet) -> list[float]:
+    """Return what a clip of each class counts if all classes are to count the same.
+
+    `n / (k * n_c)` for n clips of k classes, n_c of them of the class: scikit-learn's
+    "balanced" weights. Their mean over the clips is 1; a class without clips has 0.
+    """
+    labels = [row.label for row in clips.rows]
+    counts = [labels.count(name) for name in clips.classes]
+    n_present = sum(count > 0 for count in counts)
+    return [len(labels) / (n_present * n) if n else 0.0 for n in counts]

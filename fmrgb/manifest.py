@@ -38,19 +38,31 @@ class Row:
 COLUMNS = tuple(f.name for f in fields(Row))
 
 
-def read_manifest(path: Path) -> list[Row]:
+def read_manifest(path: Path, label_column: str = "label") -> list[Row]:
     """Read a manifest, or list the samples of a folder `<label>/<sample>.pt`.
+
+    Args:
+        path: of the CSV or folder.
+        label_column: which column of the CSV holds the labels.
 
     Raises:
         ManifestError: if a column or label is missing or a path stands twice.
         InputError: if there is no such file or folder.
     """
+    if path.is_dir() and (path / "manifest.csv").is_file():
+        return read_manifest(path / "manifest.csv", label_column)
     if path.is_dir():
-        if (path / "manifest.csv").is_file():
-            return read_manifest(path / "manifest.csv")
+        if label_column != "label":
+            raise ManifestError(
+                f"{shown(path)} has no manifest with a column {shown(label_column)}: "
+                "labels are its folders' names; give a CSV with that column as --labels"
+            )
         return [Row(path=p, label=p.parent.name) for p in find_files(path, (".pt",))]
-    records = _numbered_records(path, ("path", "label"))
-    rows = [_row(record, path, line) for line, record in records]
+    records = _numbered_records(path, ("path", label_column))
+    rows = [
+        _row({**record, "label": record[label_column]}, path, line)
+        for line, record in records
+    ]
     if not rows:
         raise ManifestError(f"{shown(path)} lists no sample")
     twice = [p for p, n in Counter(row.path for row in rows).items() if n > 1]

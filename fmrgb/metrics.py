@@ -3,16 +3,26 @@
 Axes: N clips, K classes.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from sklearn import metrics as sk
 
-CONFIDENCE = 0.95
+from fmrgb.calibration import calibration
+from fmrgb.intervals import (
+    auc_interval,
+    chance_of,
+    effective_size,
+    f1_interval,
+    mean_interval,
+    share_interval,
+)
+
+SOUNDS = ("audible", "silent", "none")  # what a clip's sound track may be
+SPREAD = ("accuracy", "macro_f1", "auc", "loss")  # told over folds
 
 
 @dataclass(frozen=True)
@@ -24,12 +34,21 @@ class Predictions:
         truth: [N] number of each clip's class.
         probabilities: [N, K], rows sum to 1.
         paths: the N samples.
+        groups: the source of each clip; empty if each clip has its own.
+        sounds: one of SOUNDS for each clip; empty if not known.
+        without: by what was taken from other clips (see `fmrgb.worth`), [N] share of
+            the tries in which the model was still right.
+        heard: those names of `without` that are sound.
     """
 
     classes: tuple[str, ...]
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float64]
     paths: tuple[str, ...]
+    groups: tuple[str, ...] = ()
+    sounds: tuple[str, ...] = ()
+    without: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    heard: tuple[str, ...] = ()
 
     @property
     def guesses(self) -> NDArray[np.int64]:
@@ -37,66 +56,164 @@ class Predictions:
         guesses: NDArray[np.int64] = self.probabilities.argmax(axis=1)
         return guesses
 
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether each guess is the label, [N]."""
+        right: NDArray[np.bool_] = self.guesses == self.truth
+        return right
+
+    @property
+    def sources(self) -> NDArray[np.int64]:
+        """Number of each clip's source, [N]."""
+        if not self.groups:
+            return np.arange(len(self.truth))
+        numbers: NDArray[np.int64]
+        _, numbers = np.unique(np.array(self.groups), return_inverse=True)
+        return numbers
+
 
 def pool(parts: Sequence[Predictions]) -> Predictions:
-    """Put predictions on different clips together, as those of several folds."""
+    """Put predictions on different clips together, as those of several folds.
+
+    No source may have clips in two parts.
+    """
+    groups = [
+        f"{number} {group}"
+        for number, part in enumerate(parts)
+        for group in part.groups
+    ]
     return Predictions(
         classes=parts[0].classes,
         truth=np.concatenate([part.truth for part in parts]),
         probabilities=np.concatenate([part.probabilities for part in parts]),
         paths=tuple(path for part in parts for path in part.paths),
+        groups=tuple(groups),
+        sounds=tuple(sound for part in parts for sound in part.sounds),
+        without={
+            name: np.concatenate([part.without[name] for part in parts])
+            for name in parts[0].without
+        },
+        heard=parts[0].heard,
     )
-
-
-def interval(right: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927, no continuity correction)."""
-    if not total:
-        return 0.0, 1.0
-    outcome: Any = stats.binomtest(right, total).proportion_ci(CONFIDENCE, "wilson")
-    return float(outcome.low), float(outcome.high)
 
 
 def score(predictions: Predictions) -> dict[str, Any]:
-    """Return accuracy and its interval, loss, F1, AUC, confusion, each class's own.
+    """Return all that is told of predictions, in plain values ready for JSON.
 
-    Plain values, ready for JSON. AUC is None where only one class occurs.
+    Accuracy, macro F1 and AUC with their intervals (`fmrgb.intervals`), loss,
+    confusion, each class's own numbers, `calibration`; `planes` and `sounds` where the
+    predictions know of them. AUC is None where only one class occurs.
     """
-    truth, guesses = predictions.truth, predictions.guesses
+    truth, guesses, right = predictions.truth, predictions.guesses, predictions.right
     numbers = list(range(len(predictions.classes)))
-    right = int((truth == guesses).sum())
-    precision, recall, f1, count = sk.precision_recall_fscore_support(
-        truth, guesses, labels=numbers, zero_division=0
-    )
+    sources = predictions.sources
+    weight = effective_size(right, sources) / len(truth)
     confusion = sk.confusion_matrix(truth, guesses, labels=numbers)
-    _, counts = np.unique(truth, return_counts=True)
-    return {
+    classes = _classes(predictions, weight)
+    areas = [c for c in classes.values() if c["auc"] is not None]
+    scores = {
         "clips": len(truth),
-        "right": right,
-        "accuracy": right / len(truth),
-        "interval": list(interval(right, len(truth))),
-        "majority": float(counts.max() / len(truth)),
+        "sources": len(np.unique(sources)),
+        "right": int(right.sum()),
+        "accuracy": float(right.mean()),
+        "interval": list(share_interval(right, sources)),
+        "majority": float(np.bincount(truth).max() / len(truth)),
         "loss": float(sk.log_loss(truth, predictions.probabilities, labels=numbers)),
-        "macro_f1": float(np.mean(f1)),
-        "auc": _auc(predictions),
+        "macro_f1": float(np.mean([c["f1"] for c in classes.values()])),
+        "macro_f1_interval": list(f1_interval(confusion, weight)),
+        "auc": float(np.mean([c["auc"] for c in areas])) if areas else None,
+        # The classes' errors go together, so that their mean is no surer than they are.
+        "auc_interval": np.mean([c["auc_interval"] for c in areas], axis=0).tolist()
+        if areas
+        else None,
         "confusion": confusion.tolist(),
-        "classes": {
-            name: {
-                "precision": float(precision[k]),
-                "recall": float(recall[k]),
-                "f1": float(f1[k]),
-                "clips": int(count[k]),
-            }
-            for k, name in enumerate(predictions.classes)
-        },
+        "classes": classes,
+        "calibration": calibration(predictions.probabilities, truth, sources),
+    }
+    if predictions.without:
+        scores["planes"] = _planes(predictions)
+    if predictions.sounds:
+        scores["sounds"] = _sounds(predictions, weight)
+    return scores
+
+
+def spread(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return mean and standard deviation over folds, of the scores that all have."""
+    told = {name: [s[name] for s in scores] for name in SPREAD}
+    return {
+        name: {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
+        for name, values in told.items()
+        if None not in values
     }
 
 
-def _auc(predictions: Predictions) -> float | None:
-    """Return the area under the ROC curve; the mean of one-versus-rest beyond two."""
+def _classes(predictions: Predictions, weight: float) -> dict[str, dict[str, Any]]:
+    """Return each class's precision, recall, F1, clips, and area against the rest."""
     truth, probabilities = predictions.truth, predictions.probabilities
-    areas = [
-        sk.roc_auc_score(truth == k, probabilities[:, k])
-        for k in range(len(predictions.classes))
-        if 0 < (truth == k).sum() < len(truth)
-    ]
-    return float(np.mean(areas)) if areas else None
+    told = sk.precision_recall_fscore_support(
+        truth,
+        predictions.guesses,
+        labels=list(range(len(predictions.classes))),
+        zero_division=0,
+    )
+    classes: dict[str, dict[str, Any]] = {}
+    for k, name in enumerate(predictions.classes):
+        precision, recall, f1, count = (float(column[k]) for column in told)
+        classes[name] = {"precision": precision, "recall": recall, "f1": f1}
+        classes[name] |= {"clips": int(count), "auc": None, "auc_interval": None}
+        own = truth == k
+        likely = share_interval(predictions.right[own], predictions.sources[own])
+        classes[name]["recall_interval"] = list(likely)
+        if rest := len(truth) - count if count else 0:
+            area = float(sk.roc_auc_score(own, probabilities[:, k]))
+            likely = auc_interval(area, count * weight, rest * weight)
+            classes[name] |= {"auc": area, "auc_interval": list(likely)}
+    return classes
+
+
+def _planes(predictions: Predictions) -> dict[str, dict[str, Any]]:
+    """Return accuracy without each plane's truth, and the drop with its interval."""
+    told = {}
+    for name, still_right in predictions.without.items():
+        drops = predictions.right - still_right
+        told[name] = {
+            "accuracy": float(still_right.mean()),
+            "drop": float(drops.mean()),
+            "interval": list(mean_interval(drops, predictions.sources)),
+            "sound": name in predictions.heard,
+        }
+    return told
+
+
+def _sounds(predictions: Predictions, weight: float) -> dict[str, Any]:
+    """Return accuracy and labels by kind of sound track, and what the kind tells.
+
+    `p_label` and `p_right`: how often chance alone ties the kind so closely to the
+    label, or to being right; `by_kind`: accuracy of naming each kind's commonest label.
+    Only the second takes the sources into account: a tie to the label is there to be
+    used, whatever it comes from, and warns rather too often.
+    """
+    kinds_N = np.array([SOUNDS.index(sound) for sound in predictions.sounds])
+    labels = np.zeros((len(SOUNDS), len(predictions.classes)), int)
+    np.add.at(labels, (kinds_N, predictions.truth), 1)
+    rights = np.zeros((len(SOUNDS), 2), int)
+    np.add.at(rights, (kinds_N, predictions.right.astype(int)), 1)
+    kinds = {}
+    for number, kind in enumerate(SOUNDS):
+        if (held := kinds_N == number).any():
+            right = predictions.right[held]
+            counts = map(int, labels[number])
+            kinds[kind] = {
+                "clips": int(held.sum()),
+                "sources": len(np.unique(predictions.sources[held])),
+                "right": int(right.sum()),
+                "accuracy": float(right.mean()),
+                "interval": list(share_interval(right, predictions.sources[held])),
+                "labels": dict(zip(predictions.classes, counts, strict=True)),
+            }
+    return {
+        "kinds": kinds,
+        "by_kind": float(labels.max(axis=1).sum() / len(kinds_N)),
+        "p_label": chance_of(labels),
+        "p_right": chance_of(rights, weight),
+    }

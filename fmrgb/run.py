@@ -1,36 +1,24 @@
 """From a manifest to a run folder: split, train, judge on untouched clips, report."""
 
-import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
+from fmrgb.audit import audit
+from fmrgb.census import count
 from fmrgb.checkpoint import load_checkpoint
-from fmrgb.errors import InputError
 from fmrgb.evaluate import predict_rows
-from fmrgb.files import make_folder, shown, whole_file
 from fmrgb.learner import Settings
-from fmrgb.loader import View, choose_view, readable
-from fmrgb.manifest import Row, read_manifest, write_manifest
-from fmrgb.metrics import Predictions, pool, score
+from fmrgb.lr_search import Found, Plan, search
+from fmrgb.manifest import Row
+from fmrgb.material import Material, parted
+from fmrgb.metrics import Predictions, pool, score, spread
 from fmrgb.report import Story, write_report
-from fmrgb.sample import load_sample
-from fmrgb.splits import folds, split, warn_of_shortcuts
+from fmrgb.run_folder import keep_audit, keep_choices, refuse_used
+from fmrgb.splits import folds, sources
 from fmrgb.trainer import Trained, train
-
-
-@dataclass(frozen=True)
-class Material:
-    """Samples that can be read, and how a network looks at them."""
-
-    data: Path  # where they are listed
-    rows: list[Row]
-    faults: dict[str, str]  # samples set aside and why, by name
-    view: View
-    recipe: dict[str, Any]  # how the samples were built
+from fmrgb.worth import REPEATS
 
 
 @dataclass(frozen=True)
@@ -44,6 +32,7 @@ class Run:
         report: the page.
         faults: samples set aside and why, by name.
         warnings: facts that make the score mean less than it seems.
+        found: what the search for settings came to, if there was one.
     """
 
     scores: dict[str, dict[str, Any]]
@@ -52,6 +41,7 @@ class Run:
     report: Path
     faults: dict[str, str]
     warnings: list[str]
+    found: Found | None = None
 
 
 @dataclass(frozen=True)
@@ -69,30 +59,6 @@ class Folds:
     report: Path
 
 
-def gather(
-    data: Path,
-    *,
-    channels: str = "all",
-    frames: int | None = None,
-    size: tuple[int, int] | None = None,
-) -> Material:
-    """Find the samples and settle what a network sees of them.
-
-    Args:
-        data: manifest, or folder `<label>/<sample>.pt`.
-        channels: planes the network sees: all, picture, sound, or names with commas.
-        frames: how many it sees of each sample; None shows all.
-        size: (width, height) it sees, in pixels; None keeps the samples' own.
-
-    Raises:
-        TrainingError: if no sample can be read or a plane is missing.
-    """
-    rows, faults = readable(read_manifest(data))
-    first = load_sample(rows[0].path)
-    view = choose_view(first, channels=channels, frames=frames, size=size)
-    return Material(data, rows, faults, view, first.meta.get("options", {}))
-
-
 def run(
     material: Material,
     settings: Settings,
@@ -102,6 +68,8 @@ def run(
     val_size: float = 0.2,
     quiet: bool = False,
     resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    plan: Plan | None = None,
 ) -> Run:
     """Train on one part of the samples, stop by another, report on a third.
 
@@ -113,6 +81,8 @@ def run(
         val_size: share of the clips that decides when to stop; groups stay whole.
         quiet: show no progress bar.
         resume: go on with what a killed run left in the folder.
+        say: told what the data audit found, one line each, before the first step.
+        plan: which settings to search first; None searches none.
 
     Raises:
         InputError: if the folder holds something already, or, to be resumed, was begun
@@ -122,10 +92,12 @@ def run(
     """
     if not resume:
         refuse_used(folder)
-    seed = settings.seed
-    rows = split(material.rows, test_size=test_size, val_size=val_size, seed=seed)
-    shares = {"test_size": test_size, "val_size": val_size}
-    return _run_split(material, settings, shares, quiet, resume, rows, folder)
+    shares: dict[str, Any] = {"test_size": test_size, "val_size": val_size}
+    rows = parted(material, **shares, seed=settings.seed)
+    if material.chosen["split"]:
+        shares = {}
+    how: dict[str, Any] = {"quiet": quiet, "resume": resume, "say": say, "plan": plan}
+    return _run_split(material, settings, shares, rows, folder, **how)
 
 
 def run_folds(
@@ -137,6 +109,8 @@ def run_folds(
     val_size: float = 0.2,
     quiet: bool = False,
     resume: bool = False,
+    say: Callable[[str], None] | None = None,
+    plan: Plan | None = None,
 ) -> Folds:
     """Train `n_folds` times; every clip is judged once, by a network that never saw it.
 
@@ -150,6 +124,8 @@ def run_folds(
         val_size: share of the clips that decides when to stop.
         quiet: show no progress bar.
         resume: go on with what a killed run left in the folder.
+        say: told what the data audit found, one line each, before the first step.
+        plan: which settings to search first; None searches none.
 
     Raises:
         InputError: if the folder holds something already, or, to be resumed, was begun
@@ -161,22 +137,23 @@ def run_folds(
         refuse_used(folder)
     cuts = folds(material.rows, n_folds, val_size=val_size, seed=settings.seed)
     shares = {"folds": n_folds, "val_size": val_size}
-    runs = [
-        _run_split(material, settings, shares, quiet, resume, rows, folder / f"fold{k}")
-        for k, rows in enumerate(cuts, start=1)
-    ]
+    how: dict[str, Any] = {"quiet": quiet, "resume": resume, "say": say, "plan": plan}
+    runs = []
+    for k, rows in enumerate(cuts, start=1):
+        into = folder / f"fold{k}"
+        runs.append(_run_split(material, settings, shares, rows, into, **how))
+        how["say"] = None  # the others are no different
     told = pool([done.predictions for done in runs])
     scores = {"test": score(told)}
-    each = [done.scores["test"]["accuracy"] for done in runs]
+    scores["test"]["folds"] = spread([done.scores["test"] for done in runs])
     scores |= {f"fold {k}": done.scores["test"] for k, done in enumerate(runs, start=1)}
-    spread = f"mean of the folds {mean(each):.1%}, standard deviation {stdev(each):.1%}"
     story = Story(
         title=f"{n_folds} folds of {settings.model} {settings.model_size} on "
         f"{material.data.name}",
         scores=scores,
         predictions=told,
-        options=_choices(material, settings, shares),
-        facts=[*describe(material.rows, material.faults), spread],
+        options=_choices(material, settings, shares, plan) | _found_by(runs, plan),
+        facts=_facts(material, material.rows),
         warnings=runs[0].warnings,
     )
     return Folds(runs, scores["test"], write_report(folder, story))
@@ -186,14 +163,29 @@ def _run_split(
     material: Material,
     settings: Settings,
     shares: dict[str, Any],
-    quiet: bool,
-    resume: bool,
     rows: Sequence[Row],
     folder: Path,
+    *,
+    quiet: bool,
+    resume: bool,
+    say: Callable[[str], None] | None,
+    plan: Plan | None,
 ) -> Run:
     """Train and judge on rows that carry their splits."""
-    chosen = _choices(material, settings, shares)
-    _keep_choices(folder, rows, {**chosen, "samples": material.recipe})
+    known = audit(
+        rows, material.view, settings, recipe=material.recipe, notes=material.notes
+    )
+    if say:
+        for line in known.short():
+            say(line)
+    found = None
+    if plan:
+        how: dict[str, Any] = {"recipe": material.recipe, "quiet": quiet}
+        found = search(rows, material.view, settings, plan=plan, folder=folder, **how)
+        settings = found.settings
+    chosen = _choices(material, settings, shares, plan)
+    keep_choices(folder, rows, {**chosen, "samples": material.recipe})
+    keep_audit(folder, known.as_dict())
     trained = train(
         rows,
         material.view,
@@ -205,54 +197,41 @@ def _run_split(
     )
     told = _judge(trained.best, rows, settings.batch_size)
     scores = {name: score(predictions) for name, predictions in told.items()}
-    warnings = warn_of_shortcuts(rows)
+    begun_with = trained.taken.lines() if trained.taken else []
     story = Story(
         title=f"{settings.model} {settings.model_size} on {material.data.name}",
         scores=scores,
         predictions=told["test"],
         history=trained.history,
         options={**chosen, "parameters": trained.parameters},
-        facts=describe(rows, material.faults),
-        warnings=warnings,
+        facts=_facts(material, rows) + begun_with + (found.told if found else []),
+        warnings=known.warnings,
     )
     report = write_report(folder, story)
-    return Run(scores, told["test"], trained, report, material.faults, warnings)
+    faults, warnings = material.faults, known.warnings
+    return Run(scores, told["test"], trained, report, faults, warnings, found)
+
+
+def _facts(material: Material, rows: Sequence[Row]) -> list[str]:
+    """Say what the samples are, and which were set aside."""
+    told = count(rows, sources(rows)).facts()
+    return told + [f"set aside: {reason}" for reason in material.faults.values()]
+
+
+def _found_by(runs: Sequence[Run], plan: Plan | None) -> dict[str, Any]:
+    """Return what each run's search found, by the name of the setting."""
+    found = [run.found.settings for run in runs if run.found]
+    names = plan.names if plan else ()
+    return {name: [getattr(settings, name) for settings in found] for name in names}
 
 
 def _choices(
-    material: Material, settings: Settings, shares: dict[str, Any]
+    material: Material, settings: Settings, shares: dict[str, Any], plan: Plan | None
 ) -> dict[str, Any]:
     """Return everything that was chosen, by name, for config.json and the report."""
-    chosen: dict[str, Any] = {"data": str(material.data), **shares}
+    chosen: dict[str, Any] = {**material.chosen, **shares}
+    chosen["search"] = plan.chosen() if plan else None
     return chosen | asdict(settings) | asdict(material.view)
-
-
-def refuse_used(folder: Path) -> None:
-    """Raise InputError if a folder to be written holds something already."""
-    if folder.is_file():
-        raise InputError(f"{shown(folder)} is a file; name a new folder as --output")
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(
-            f"{shown(folder)} is not empty; name a new --output, so nothing is lost"
-        )
-
-
-def _keep_choices(folder: Path, rows: Sequence[Row], chosen: dict[str, Any]) -> None:
-    """Write config.json and split.csv; a run to be resumed must have the same ones."""
-    make_folder(folder)
-    known = folder / "config.json"
-    if known.is_file():
-        before = json.loads(known.read_text())
-        now = json.loads(json.dumps(chosen))
-        if other := [k for k in now if before.get(k) != now[k]]:
-            told = ", ".join(f"{k} {before.get(k)} there, {now[k]} now" for k in other)
-            raise InputError(
-                f"{shown(folder)} was begun with other choices: {told}; repeat them to "
-                "resume, or name a new --output"
-            )
-    write_manifest(folder / "split.csv", rows)
-    with whole_file(folder / "config.json") as part:
-        part.write_text(json.dumps(chosen, indent=1))
 
 
 def _judge(best: Path, rows: Sequence[Row], batch_size: int) -> dict[str, Predictions]:
@@ -260,26 +239,10 @@ def _judge(best: Path, rows: Sequence[Row], batch_size: int) -> dict[str, Predic
     network = load_checkpoint(best)
     return {
         name: predict_rows(
-            network, [r for r in rows if r.split == name], batch_size=batch_size
+            network,
+            [r for r in rows if r.split == name],
+            batch_size=batch_size,
+            repeats=repeats,
         )
-        for name in ("val", "test")
+        for name, repeats in (("val", 0), ("test", REPEATS))
     }
-
-
-def describe(rows: Sequence[Row], faults: dict[str, str]) -> list[str]:
-    """Say in a few lines what the data are."""
-    labels = Counter(row.label for row in rows)
-    lines = [
-        ", ".join(f"{n} {label}" for label, n in sorted(labels.items())) + " clips"
-    ]
-    for name in ("train", "val", "test"):
-        part = [row for row in rows if row.split == name]
-        if part:
-            groups = len({row.group for row in part if row.group})
-            sources = f", {groups} named groups" if groups else ""
-            lines.append(f"{name}: {len(part)} clips{sources}")
-    mute = sum(row.has_sound is False for row in rows)
-    silent = sum(bool(row.has_sound and row.silent) for row in rows)
-    lines.append(f"{mute} clips have no sound track, {silent} a silent one")
-    lines += [f"set aside: {reason}" for reason in faults.values()]
-    return lines

@@ -1,7 +1,7 @@
 """From labels and groups to splits that do not leak, and facts that go with labels."""
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmrgb import facts
 from fmrgb.errors import ManifestError
+from fmrgb.files import shown
 from fmrgb.manifest import SPLITS, Row
 
 MAX_FOLDS = 10  # a share of the clips is taken as so many folds of at most ten
-MIN_EXPECTED = 5  # clips; below, a test of association means nothing
-P_ASSOCIATION = 0.01
 
 
 def split_groups(row: Row, number: int) -> str:
@@ -22,13 +22,38 @@ def split_groups(row: Row, number: int) -> str:
     return row.group or row.checksum or f"row {number}"
 
 
+def sources(rows: Sequence[Row]) -> list[str]:
+    """Name what must not be split, one word per row.
+
+    That is the group, else the same bytes, else the row; groups that hold the same
+    bytes count as one, under the first of their names.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    names = [split_groups(row, number) for number, row in enumerate(rows)]
+    place = {name: i for i, name in enumerate(sorted(set(names)))}
+    holders = defaultdict(list)
+    for row, name in zip(rows, names, strict=True):
+        holders[row.checksum or name].append(place[name])
+    # Each bytes' first holder is tied to its others.
+    ties = [(have[0], other) for have in holders.values() for other in have]
+    ones = np.ones(len(ties))
+    graph = coo_array((ones, np.array(ties).T), shape=(len(place), len(place)))
+    _, parts = connected_components(graph, directed=False)
+    first: dict[int, str] = {}
+    for name, i in place.items():
+        first.setdefault(parts[i], name)
+    return [first[parts[place[name]]] for name in names]
+
+
 def split(
     rows: Sequence[Row], *, test_size: float, val_size: float, seed: int
 ) -> list[Row]:
     """Give every row its split; groups stay whole, labels keep their shares.
 
-    Rows that already carry a split keep it, and then all must. Clips without a group
-    whose sources are the same bytes count as one group.
+    Rows that already carry a split keep it, and then all must. Clips of the same bytes
+    stay together, and so do groups that hold them.
 
     Raises:
         ManifestError: if the groups do not allow it, or only some rows carry a split.
@@ -42,7 +67,7 @@ def split(
             f"{marked} of {len(rows)} rows carry a split; fill the column or empty it"
         )
     labels = np.array([row.label for row in rows])
-    groups = np.array([split_groups(row, i) for i, row in enumerate(rows)])
+    groups = np.array(sources(rows))
     names = np.full(len(rows), "train", dtype=object)
     test = _take(labels, groups, test_size, seed, needed=3)
     names[test] = "test"
@@ -68,7 +93,7 @@ def folds(
     from sklearn.model_selection import StratifiedGroupKFold
 
     labels = np.array([row.label for row in rows])
-    groups = np.array([split_groups(row, i) for i, row in enumerate(rows)])
+    groups = np.array(sources(rows))
     for label in sorted(set(labels)):
         n_groups = len(set(groups[labels == label]))
         if n_groups < n_folds:
@@ -121,7 +146,17 @@ def _take(
 
 
 def _check_splits(rows: Sequence[Row]) -> None:
-    """Raise ManifestError if a split lacks a label or a group lies in two splits."""
+    """Raise ManifestError if a split lacks a label or a source lies in two splits."""
+    check_labels(rows)
+    if told := leaks(rows):
+        raise ManifestError(
+            f"{told[0]}; clips of one source must stay in one split (train --split "
+            "takes a CSV as it is, and warns)"
+        )
+
+
+def check_labels(rows: Sequence[Row]) -> None:
+    """Raise ManifestError if a split lacks a label."""
     labels = {row.label for row in rows}
     if len(labels) < 2:
         raise ManifestError(
@@ -134,47 +169,37 @@ def _check_splits(rows: Sequence[Row]) -> None:
                 f"the {name} split has no clip of {', '.join(sorted(lacking))}; add "
                 "clips or change the shares"
             )
-    home: dict[str, str] = {}
-    for number, row in enumerate(rows):
-        group = split_groups(row, number)
-        if home.setdefault(group, row.split) != row.split:
-            raise ManifestError(
-                f"group {group!r} lies in {home[group]} and {row.split}; clips of one "
-                "source must stay in one split"
-            )
+
+
+def leaks(rows: Sequence[Row]) -> list[str]:
+    """Return one sentence for every group, and all same bytes, in several splits."""
+    groups, copies = defaultdict(list), defaultdict(list)
+    for row in rows:
+        groups[row.group].append(row)
+        copies[row.checksum].append(row)
+    told = []
+    for name, held in groups.items():
+        if name and (places := _places(held)):
+            told.append(f"group {name!r} lies in {places}")
+    for name, held in copies.items():
+        if name and (places := _places(held)):
+            clips = " and ".join(shown(row.path.name) for row in held[:2])
+            told.append(f"{clips} come from the same bytes and lie in {places}")
+    return told
+
+
+def _places(rows: Sequence[Row]) -> str:
+    """Name the splits of rows, or nothing if it is one."""
+    found = [name for name in SPLITS if any(row.split == name for row in rows)]
+    return " and ".join(found) if len(found) > 1 else ""
 
 
 def warn_of_shortcuts(rows: Sequence[Row]) -> list[str]:
     """Return one sentence for every fact that goes with the label."""
-    return [f"This goes with the label, a shortcut: {f}" for f in associations(rows)]
+    return facts.warnings(facts.find(rows, sources(rows)))
 
 
 def associations(rows: Sequence[Row]) -> list[str]:
-    """Say which facts beside the content go with the label (chi-squared, p < 1 %).
-
-    A network will learn such a fact instead of what is seen and heard.
-    """
-    from scipy.stats import chi2_contingency
-
-    found = []
-    facts: dict[str, Callable[[Row], bool]] = {
-        "has no sound track": lambda row: row.has_sound is False,
-        "has a silent sound track": lambda row: bool(row.has_sound and row.silent),
-    }
-    for fact, holds in facts.items():
-        counts = Counter((row.label, holds(row)) for row in rows)
-        labels = sorted({row.label for row in rows})
-        table = np.array([[counts[k, True], counts[k, False]] for k in labels])
-        if len(labels) < 2 or (table.sum(axis=0) == 0).any():
-            continue
-        outcome: Any = chi2_contingency(table)
-        if (
-            outcome.pvalue < P_ASSOCIATION
-            and outcome.expected_freq.min() >= MIN_EXPECTED
-        ):
-            shares = ", ".join(
-                f"{have} of {have + lack} {label}"
-                for label, (have, lack) in zip(labels, table, strict=True)
-            )
-            found.append(f"{fact}: {shares} (p = {outcome.pvalue:.2g})")
-    return found
+    """Say which facts beside the content go with the label."""
+    found = facts.find(rows, sources(rows))
+    return [one.sentence for one in found if one.is_shortcut]

@@ -3,6 +3,7 @@
 What `fmrgb.options` says of types and imports holds here too.
 """
 
+import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
@@ -19,7 +20,23 @@ from fmrgb.options import ToolOptions
 
 ModelName = Literal["conv3d", "convlstm", "vivit"]
 ModelSize = Literal["tiny", "small", "base"]
+Fusion = Literal["senses", "stack"]
+Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
+TrueFalse = Literal["true", "false"]
 Split = Literal["train", "val", "test", "all"]
+SEARCHED = ("lr", "weight_decay", "batch_size", "model_size")
+TRIALS = 12
+
+
+def searched_names(text: str) -> tuple[str, ...]:
+    """Read names of settings with commas between them; lr must be among them."""
+    names = tuple(dict.fromkeys(text.replace(" ", "").split(",")))
+    if "lr" not in names or not set(names) <= set(SEARCHED):
+        raise argparse.ArgumentTypeError(
+            f"expected lr, or lr and others of {', '.join(SEARCHED)} with commas, got "
+            f"{text!r}"
+        )
+    return names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +45,35 @@ class TrainOptions(ToolOptions):
 
     data: Path = needed("a manifest (CSV) or a folder <label>/<sample>.pt")
     output: Path = option(Path("run"), "run folder to write; must be new or empty")
+    dry_run: bool = switch("only audit the data and try one batch; write nothing")
+    labels: Optional[Path] = option(
+        None,
+        "CSV with path and --label_column; its labels replace those of --data, samples "
+        "it does not name are left out",
+        said="those of --data",
+    )
+    label_column: str = option(
+        "label", "column of --labels, or else of --data, that holds the labels"
+    )
+    split: Optional[Path] = option(
+        None,
+        "manifest whose split column to use, like the split.csv of a run to repeat; "
+        "--test_size and --val_size are not used then",
+        said="made by --seed",
+    )
     learnmethod: ModelName = option("conv3d", "architecture")
     model_size: ModelSize = option("tiny", "width and depth of the network")
+    fusion: Fusion = option(
+        "senses",
+        "how the senses meet: a network for each and a joint answer, or one network on "
+        "the stacked planes",
+    )
+    init: Optional[str] = option(
+        None,
+        "file of weights to begin with: the best.ckpt of a run, or a state dict of "
+        "torchvision's r2plus1d_18, mc3_18 or r3d_18 (conv3d base)",
+        said="fresh weights",
+    )
     epochs: int = option(60, "at most this many passes over the training clips")
     patience: int = option(15, "stop after this many epochs without a better val loss")
     test_size: float = option(0.2, "share of the clips kept for the final score")
@@ -42,7 +86,19 @@ class TrainOptions(ToolOptions):
         "its source",
         said="one split",
     )
+    usescheduler: TrueFalse = option(
+        "true", "let the rate rise at first, then fall as a cosine; false keeps it"
+    )
+    balance: bool = switch(
+        "let every class count the same in the loss, however many its clips are"
+    )
     batch_size: int = option(20, "clips per step")
+    accumulate: int = option(1, "steps per update of the weights")
+    precision: Precision = option(
+        "auto",
+        "numbers to compute in; auto takes 32 or bf16-mixed, whichever a few steps show "
+        "to be faster: name it to repeat a run exactly",
+    )
     frames: Optional[int] = option(
         None, "frames drawn of each sample", frame_count, said="all"
     )
@@ -52,15 +108,74 @@ class TrainOptions(ToolOptions):
     channels: str = option(
         "all", "planes to train on: all, picture, sound, or names like R,G,amplitude"
     )
-    seed: int = option(0, "seed of split, weights and shuffling")
+    augment: TrueFalse = option(
+        "true",
+        "show every training clip a little changed each time; false switches off all "
+        "from --crop to --sense_dropout, of each of which 0 is off",
+    )
+    crop: float = option(0.2, "largest share of the picture's sides that is cut away")
+    flip: float = option(
+        0.5,
+        "probability that the picture is mirrored; give 0 where left and right matter "
+        "to the labels, as in moves left or turns right",
+    )
+    brightness: float = option(0.2, "largest change of brightness and contrast")
+    jitter: float = option(
+        0.2, "largest share of the time that is cut away, in picture and sound alike"
+    )
+    gain: float = option(6.0, "largest change of loudness in dB (--scale absolute)")
+    mask: float = option(
+        0.2, "largest share of the time, and of the bands of mel, that is silenced"
+    )
+    sense_dropout: float = option(
+        0.1, "probability that one sense is blanked, picture or sound"
+    )
+    islearnrate_search: TrueFalse = option(
+        "false", "find the learning rate by short trainings, then train with it"
+    )
+    search: tuple[str, ...] = option(
+        ("lr",),
+        f"what is searched: lr, or several with commas, out of {', '.join(SEARCHED)}",
+        searched_names,
+        said="lr",
+    )
+    trials: int = option(TRIALS, "at most this many short trainings in a search")
+    search_epochs: Optional[int] = option(
+        None, "epochs that they may take together", said="twice --epochs"
+    )
+    storage: Optional[str] = option(
+        None,
+        "file, or URL of a database, that keeps them; several processes may share it",
+        said="a file in --output",
+    )
+    seed: int = option(0, "seed of split, weights, shuffling and changes")
     resume: bool = switch("go on where a killed run in --output stopped")
     workers: int = option(0, "processes that load samples besides the main one")
+    devices: str = option(
+        "1", "how many GPUs (or processes) to train on, per machine; auto is all"
+    )
+    nodes: int = option(1, "machines that train together")
+    strategy: str = option("auto", "how devices share the work, as Lightning names it")
 
     def __post_init__(self) -> None:
         """Check the numbers."""
         check_at_least(self, 1, "epochs", "patience", "batch_size", "frames")
-        check_at_least(self, 0, "seed", "workers", "weight_decay")
+        check_at_least(self, 1, "accumulate", "nodes")
+        check_at_least(self, 0, "seed", "workers", "weight_decay", "gain")
+        for name in ("crop", "jitter", "flip", "brightness", "mask", "sense_dropout"):
+            share, most = getattr(self, name), 0.9 if name in ("crop", "jitter") else 1
+            if not 0 <= share <= most:
+                raise ValueError(f"--{name} must lie in 0 to {most}, got {share}")
         check_at_least(self, 2, "folds")
+        check_at_least(self, 1, "trials", "search_epochs")
+        wish = (self.search, self.trials, self.search_epochs, self.storage)
+        if self.islearnrate_search == "false" and wish != (("lr",), TRIALS, None, None):
+            raise ValueError(
+                "--search, --trials, --search_epochs and --storage need "
+                "--islearnrate_search true"
+            )
+        if self.folds and self.split:
+            raise ValueError("--split gives one split, --folds makes several; drop one")
         if not self.lr > 0:
             raise ValueError(f"--lr must be above 0, got {self.lr}")
         for name in ("test_size", "val_size"):
@@ -88,3 +203,29 @@ class EvaluateOptions(ToolOptions):
     def __post_init__(self) -> None:
         """Check the numbers."""
         check_at_least(self, 1, "batch_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsOptions(ToolOptions):
+    """List the models: flags, size, GFLOPs for one clip (2 per multiply-add), paper."""
+
+    channels_count: int = option(5, "planes of a clip")
+    sound_count: int = option(2, "how many of the planes are sound")
+    fusion: Fusion = option("senses", "how the senses meet, as in train")
+    frames: int = option(32, "frames of a clip")
+    size: Optional[tuple[int, int]] = option(
+        None, "picture size in pixels, N or WxH", frame_size, said="64"
+    )
+    classes: int = option(2, "classes to tell apart")
+    measure: bool = switch("also measure the milliseconds per clip on this processor")
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_at_least(self, 1, "channels_count", "frames")
+        check_at_least(self, 0, "sound_count")
+        check_at_least(self, 2, "classes")
+        if self.sound_count > self.channels_count:
+            raise ValueError(
+                f"--sound_count must be at most --channels_count, got "
+                f"{self.sound_count} of {self.channels_count}"
+            )

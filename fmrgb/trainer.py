@@ -3,31 +3,36 @@
 Axes: B batch, C channels, T frames, H height, W width.
 """
 
+import math
 import pickle
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
+    Callback,
     EarlyStopping,
     EMAWeightAveraging,
     ModelCheckpoint,
-    TQDMProgressBar,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from fmrgb.callbacks import History, SeedOfEpoch, WholeFiles, only_our_words
+from fmrgb.callbacks import Bar, History, SeedOfEpoch, WholeFiles, only_our_words
 from fmrgb.checkpoint import Card
 from fmrgb.errors import TrainingError
 from fmrgb.files import shown
 from fmrgb.learner import Learner, Settings
-from fmrgb.loader import ClipSet, View, batches, statistics
+from fmrgb.loader import ClipSet, View, batches, class_weights, statistics
 from fmrgb.manifest import Row
+from fmrgb.precision import choose_precision
+from fmrgb.pretrained import Taken
+from fmrgb.trial import or_what_would_fit
 
 CLIP_GRADIENT = 1.0  # largest norm of a step's gradient
 AVERAGED_EPOCHS = 3  # how far back the weights reach that are judged and kept
@@ -41,6 +46,8 @@ class Trained:
     history: list[dict[str, float]]  # one dict per epoch, keys as in callbacks.HISTORY
     seconds: float
     parameters: int
+    taken: Taken | None  # what it began with
+    precision: str  # that it was trained in
 
 
 def train(
@@ -52,6 +59,7 @@ def train(
     recipe: dict[str, Any] | None = None,
     quiet: bool = False,
     resume: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Trained:
     """Train one model on the rows marked train, stopping by those marked val.
 
@@ -66,10 +74,51 @@ def train(
         quiet: show no progress bar.
         resume: go on where a killed training in `folder` stopped, to the same numbers
             that it would have come to.
+        callbacks: who else is told of its epochs.
 
     Raises:
-        TrainingError: if a split is empty or the loss is no number.
+        TrainingError: if a split is empty, the loss is no number, or memory runs out.
     """
+    parts = _parts(rows, view)
+    L.seed_everything(settings.seed, workers=True, verbose=False)
+    # Numbers near zero make some processors a hundred times slower.
+    torch.set_flush_denormal(True)
+    start = time.perf_counter()
+    card = make_card(parts["train"], settings, recipe or {})
+    weights = class_weights(parts["train"]) if settings.balance else None
+    last = folder / "last.ckpt"
+    begun: list[dict[str, float]] = []
+    if resume and last.is_file():
+        begun, precision = _begun(last)
+        settings = replace(settings, precision=precision)
+    learner = Learner(card, settings, weights)
+    if begun and is_over(begun, settings):
+        best, history = folder / "best.ckpt", begun
+    else:
+        start_from = last if begun else None
+        best, history = or_what_would_fit(
+            lambda: _fit(learner, parts, folder, quiet, start_from, callbacks),
+            lambda: Learner(card, settings, weights),
+            settings.batch_size,
+        )
+    return _trained(learner, best, history, time.perf_counter() - start)
+
+
+def _trained(
+    learner: Learner, best: Path, history: list[dict[str, float]], seconds: float
+) -> Trained:
+    return Trained(
+        best,
+        history,
+        seconds,
+        parameters=sum(p.numel() for p in learner.parameters()),
+        taken=learner.taken,
+        precision=learner.settings.precision,
+    )
+
+
+def _parts(rows: Sequence[Row], view: View) -> dict[str, ClipSet]:
+    """Return the clips to train on and those to stop by."""
     classes = tuple(sorted({row.label for row in rows}))
     parts = {
         name: ClipSet([r for r in rows if r.split == name], classes, view)
@@ -79,23 +128,10 @@ def train(
         raise TrainingError(f"no clip is marked {' or '.join(empty)}")
     if len(parts["train"]) < 2:
         raise TrainingError("one clip is too few to train on")
-    L.seed_everything(settings.seed, workers=True, verbose=False)
-    # Numbers near zero make some processors a hundred times slower.
-    torch.set_flush_denormal(True)
-    start = time.perf_counter()
-    learner = Learner(_card(parts["train"], settings, recipe or {}), settings)
-    last = folder / "last.ckpt"
-    begun = _rows_of(last) if resume and last.is_file() else []
-    if begun and is_over(begun, settings):
-        best, history = folder / "best.ckpt", begun
-    else:
-        start_from = last if begun else None
-        best, history = _fit(learner, parts, settings, folder, quiet, start_from)
-    parameters = sum(p.numel() for p in learner.parameters())
-    return Trained(best, history, time.perf_counter() - start, parameters)
+    return parts
 
 
-def _card(clips: ClipSet, settings: Settings, recipe: dict[str, Any]) -> Card:
+def make_card(clips: ClipSet, settings: Settings, recipe: dict[str, Any]) -> Card:
     """Describe the network to be; normalisation comes from the training clips."""
     mean, std = statistics(clips)
     return Card(
@@ -113,11 +149,12 @@ def _card(clips: ClipSet, settings: Settings, recipe: dict[str, Any]) -> Card:
 def _fit(
     learner: Learner,
     parts: dict[str, ClipSet],
-    settings: Settings,
     folder: Path,
     quiet: bool,
     start_from: Path | None,
+    others: Sequence[Callback],
 ) -> tuple[Path, list[dict[str, float]]]:
+    settings = learner.settings = _settled(learner)
     history = History(folder / "metrics.csv")
     best = ModelCheckpoint(
         folder, "best", monitor="val_loss", enable_version_counter=False
@@ -127,21 +164,11 @@ def _fit(
     )
     stopper = EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
     loaders = _loaders(parts, settings)
-    mean = _averaging(len(loaders["train"]))
-    callbacks = [SeedOfEpoch(settings.seed), mean, history, stopper, best, last]
+    mean = _averaging(math.ceil(len(loaders["train"]) / settings.accumulate))
+    seeds = SeedOfEpoch(settings.seed)
+    callbacks = [seeds, mean, history, stopper, *others, best, last]
     with only_our_words():
-        trainer = L.Trainer(
-            max_epochs=settings.epochs,
-            callbacks=callbacks + ([] if quiet else [TQDMProgressBar(leave=False)]),
-            logger=TensorBoardLogger(folder, name="", version="events"),
-            plugins=[WholeFiles()],
-            gradient_clip_val=CLIP_GRADIENT,
-            enable_progress_bar=not quiet,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            deterministic="warn",
-        )
+        trainer = _trainer(settings, folder, callbacks + ([] if quiet else [Bar()]))
         fit_or_stop(trainer, learner, loaders, start_from)
     if best.best_model_score is None or not best.best_model_score.isfinite():
         for name in ("best.ckpt", "last.ckpt"):
@@ -150,6 +177,52 @@ def _fit(
             "the loss became no number in the first epoch; try a smaller --lr"
         )
     return Path(best.best_model_path), history.rows
+
+
+def _settled(learner: Learner) -> Settings:
+    """Return the settings with a precision that no longer has to be found out."""
+    known = learner.settings
+    precision = choose_precision(
+        known.precision,
+        learner.net,
+        known.batch_size,
+        alone=known.devices == "1" and known.nodes == 1,
+    )
+    return replace(known, precision=precision)
+
+
+def _trainer(
+    settings: Settings, folder: Path, callbacks: Sequence[Callback]
+) -> L.Trainer:
+    """Return Lightning's loop.
+
+    Raises:
+        TrainingError: if there are no such devices or there is no such strategy.
+    """
+    precision: Any = settings.precision  # Lightning lists the words it takes
+    try:
+        return L.Trainer(
+            max_epochs=settings.epochs,
+            callbacks=list(callbacks),
+            logger=TensorBoardLogger(folder, name="", version="events"),
+            plugins=[WholeFiles()],
+            gradient_clip_val=CLIP_GRADIENT,
+            accumulate_grad_batches=settings.accumulate,
+            precision=precision,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            strategy=settings.strategy,
+            enable_progress_bar=any(isinstance(c, Bar) for c in callbacks),
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            deterministic="warn",
+        )
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        raise TrainingError(
+            f"--devices {settings.devices}, --nodes {settings.nodes}, --strategy "
+            f"{settings.strategy}: {error}"
+        ) from error
 
 
 def _averaging(steps_per_epoch: int) -> EMAWeightAveraging:
@@ -192,11 +265,12 @@ def is_over(history: Sequence[dict[str, float]], settings: Settings) -> bool:
     return len(losses) >= settings.epochs or since_best >= settings.patience
 
 
-def _rows_of(checkpoint: Path) -> list[dict[str, float]]:
-    """Return the history that a checkpoint of a run holds."""
+def _begun(checkpoint: Path) -> tuple[list[dict[str, float]], str]:
+    """Return the history and the precision that a checkpoint of a run holds."""
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        return list(content["callbacks"][History.__qualname__]["rows"])
+        history = list(content["callbacks"][History.__qualname__]["rows"])
+        return history, str(content["precision"])
     except (pickle.UnpicklingError, OSError, RuntimeError, KeyError, EOFError) as error:
         raise TrainingError(
             f"{shown(checkpoint)} cannot be resumed from: {error}; train anew"

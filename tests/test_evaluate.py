@@ -12,7 +12,7 @@ from fmrgb_tools import evaluate as tool
 
 from fmrgb.checkpoint import load_checkpoint
 from fmrgb.errors import TrainingError
-from fmrgb.evaluate import evaluate, predict_rows
+from fmrgb.evaluate import evaluate, predict_rows, sound_of
 from fmrgb.learner import Settings
 from fmrgb.manifest import Row, read_manifest, write_manifest
 from fmrgb.run import Run
@@ -29,10 +29,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def assert_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Compare scores: the counts to the last clip, the loss to rounding."""
-    counts = {name: told for name, told in one.items() if name != "loss"}
-    assert counts == {name: told for name, told in other.items() if name != "loss"}
+    """Compare scores: the counts to the last clip, probabilities to rounding."""
+    rough = ("loss", "calibration", "planes")
+    counts = {name: told for name, told in one.items() if name not in rough}
+    assert counts == {name: told for name, told in other.items() if name not in rough}
     assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+    for name in ("ece", "brier", "confidence"):
+        wanted = pytest.approx(other["calibration"][name], abs=1e-4)
+        assert one["calibration"][name] == wanted
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +51,7 @@ def test_the_runs_own_test_clips_get_the_runs_own_score(done, split):
         assert_alike(judged.scores, done.scores[name])
         assert judged.split == name
         assert (judged.faults, judged.warnings) == ({}, [])
+        assert judged.facts[0].startswith(f"{done.scores[name]['clips']} clips: ")
 
 
 def test_all_clips_are_judged_unless_a_split_is_named(done, split):
@@ -122,6 +127,37 @@ def test_facts_that_go_with_the_label_are_told(done, split, tmp_path):
     assert "no sound track: 12 of 12 bright, 0 of 12 dark" in warning
 
 
+def test_what_is_not_said_of_the_sound_the_samples_are_asked(done, split, tmp_path):
+    mute = replace(tiny.sample(label="dark"), has_sound=False, silent=True)
+    for place, (kind, sample) in enumerate(
+        {
+            "none": mute,
+            "silent": replace(mute, has_sound=True),
+            "audible": tiny.sample(label="dark"),
+        }.items()
+    ):
+        path = tmp_path / f"{place}.pt"
+        save_sample(path, sample)
+        known = Row(path=path, label="dark")
+        assert sound_of(known) == kind
+        told = replace(known, path=tmp_path / "gone.pt", has_sound=sample.has_sound)
+        assert sound_of(replace(told, silent=sample.silent)) == kind
+    told = evaluate(done.trained.best, split, split="test", repeats=0).scores
+    assert list(told["sounds"]["kinds"]) == ["audible"]
+    assert "planes" not in told
+
+
+def test_clips_of_one_source_count_as_such(done, split, tmp_path):
+    rows = read_manifest(split)
+    grouped = [replace(row, group=f"{n % 6}") for n, row in enumerate(rows)]
+    write_manifest(tmp_path / "m.csv", grouped)
+    told = evaluate(done.trained.best, tmp_path / "m.csv", repeats=1)
+    assert told.scores["sources"] == 6
+    alone = evaluate(done.trained.best, split, repeats=1).scores
+    assert alone["sources"] == 24
+    assert np.ptp(told.scores["interval"]) > np.ptp(alone["interval"])
+
+
 def words(done: Run, data: Path, *more: str) -> list[str]:
     """Return a command line of the tool."""
     return ["--model", str(done.trained.best), "--data", str(data), *more]
@@ -157,10 +193,18 @@ def test_the_tool_writes_a_report_and_names_what_it_set_aside(
     assert said.err.count("\n") == 1
     assert said.err.startswith(f"set aside: {broken}: ")
     assert str(output / "report.html") in said.out
-    names = sorted(path.name for path in output.iterdir())
-    assert names == ["confusion.png", "metrics.json", "predictions.csv", "report.html"]
+    wrong = done.scores["test"]["right"] < done.scores["test"]["clips"]
+    assert {path.name for path in output.iterdir()} == {
+        "confusion.png",
+        "metrics.json",
+        "planes.png",
+        "predictions.csv",
+        "probabilities.png",
+        "report.html",
+    } | ({"mistakes.png"} if wrong else set())
     scores = json.loads((output / "metrics.json").read_text())
     assert_alike(scores["test"], done.scores["test"])
+    assert set(scores["test"]["planes"]) == set(done.scores["test"]["planes"])
     assert "set aside: " in (output / "report.html").read_text()
 
 

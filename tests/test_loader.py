@@ -16,7 +16,9 @@ from fmrgb.loader import (
     View,
     batches,
     choose_view,
+    class_weights,
     readable,
+    seed_of_epoch,
     statistics,
     view_of,
 )
@@ -107,7 +109,8 @@ def test_a_sample_without_the_plane_is_named():
 )
 def test_channels_are_chosen_by_sense_or_name(words, channels):
     view = choose_view(tiny.sample(), channels=words)
-    assert view == replace(tiny.VIEW, channels=channels)
+    sound = tuple(c for c in channels if c in ("amplitude", "frequency"))
+    assert view == replace(tiny.VIEW, channels=channels, sound=sound)
     assert view.shape.channels == len(channels)
 
 
@@ -277,3 +280,17 @@ def test_without_shuffling_rows_keep_their_order(tmp_path):
     (batch,) = batches(clips, batch_size=9, shuffle=False)
     assert batch[1].tolist() == [1, 0, 1, 0]
     assert batch[2].tolist() == [0, 1, 2, 3]
+
+
+def test_all_classes_together_weigh_the_same():
+    labels = ["dark"] * 6 + ["bright"] * 2
+    rows = [Row(path=Path(f"{n}.pt"), label=name) for n, name in enumerate(labels)]
+    weights = class_weights(ClipSet(rows, ("bright", "dark", "none"), tiny.VIEW))
+    assert weights == pytest.approx([8 / (2 * 2), 8 / (2 * 6), 0])
+    assert sum(weights[label == "dark"] for label in labels) == pytest.approx(8)
+
+
+def test_neighbouring_seeds_epochs_and_steps_do_not_meet():
+    triples = [(s, e, n) for s in range(5) for e in range(5) for n in range(1, 5)]
+    assert len({seed_of_epoch(*triple) for triple in triples}) == len(triples)
+    assert seed_of_epoch(1, 2, 3) == seed_of_epoch(1, 2, 3)

@@ -12,17 +12,12 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
+import tiny
 
-from fmrgb import report
-from fmrgb.metrics import Predictions, score
-from fmrgb.report import (
-    Story,
-    draw_confusion,
-    draw_curves,
-    worst_mistakes,
-    write_report,
-)
+from fmrgb import report, verdict
+from fmrgb.metrics import SOUNDS, Predictions, score, spread
+from fmrgb.report import Story, write_report
+from fmrgb.sample import save_sample
 
 EVIL = "<script>alert(1)</script>"
 EVIL_PATH = "clips/<img src=x onerror=alert(2)>&amp;\n$x$\udcff.pt"
@@ -53,7 +48,8 @@ class Page(HTMLParser):
         self._in_cell = False
 
     def handle_data(self, data: str) -> None:
-        """Note a text."""
+        """Note a text, with common spaces."""
+        data = data.replace("\N{NO-BREAK SPACE}", " ")
         self.texts.append(data)
         if self._in_cell:
             self.rows[-1][-1] += data
@@ -74,6 +70,10 @@ def predictions(
         truth=dice.integers(0, len(names), n_clips),
         probabilities=dice.dirichlet(np.ones(len(names)), n_clips),
         paths=tuple(f"{n}{EVIL_PATH}" for n in range(n_clips)),
+        groups=tuple(f"{n // 2}{EVIL_PATH}" for n in range(n_clips)),
+        sounds=tuple(dice.choice(SOUNDS, n_clips)),
+        without={name: dice.random(n_clips) for name in (EVIL, "mel")},
+        heard=("mel",),
     )
 
 
@@ -130,7 +130,7 @@ def test_the_page_loads_nothing_from_elsewhere(folder, page):
         for name, value in attributes.items()
         if name in ("src", "href", "srcset", "data", "action")
     ]
-    assert len(loads) == 2
+    assert len(loads) == 4
     assert all(value.startswith("data:image/png;base64,") for value in loads)
     assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
 
@@ -139,8 +139,10 @@ def test_names_are_shown_and_never_run(page):
     assert "script" not in {tag for tag, _ in page.tags}
     assert not [a for _, a in page.tags if any(name.startswith("on") for name in a)]
     assert [a["alt"] for tag, a in page.tags if tag == "img"] == [
+        "Accuracy lost without each plane's truth, with intervals",
         "Confusion matrix",
         "Loss and accuracy over epochs",
+        "ROC curves and reliability diagram",
     ]
     for text in (EVIL, "<img src=x onerror=alert(2)>&amp;\\n$x$"):
         assert text in page.text
@@ -158,15 +160,124 @@ def test_the_page_tells_the_numbers_of_metrics_json(folder, page):
             f"{100 * told['accuracy']:.1f} %",
             f"{low} to {high}",
             f"{told['macro_f1']:.3f}",
+            "{:.3f} to {:.3f}".format(*told["macro_f1_interval"]),
             f"{told['auc']:.3f}",
+            "{:.3f} to {:.3f}".format(*told["auc_interval"]),
             f"{told['loss']:.3f}",
         ]
-    for name, told in scores["test"]["classes"].items():
-        shares = [f"{told[k]:.3f}" for k in ("precision", "recall", "f1")]
-        assert [name, str(told["clips"]), *shares] in page.rows
     test = scores["test"]
     assert f"{100 * test['accuracy']:.1f} % accuracy" in page.text
-    assert f"({test['right']} of {test['clips']} clips)" in page.text
+    assert f"({test['right']} of {test['clips']} clips from 20 sources)" in page.text
+
+
+def test_the_page_tells_the_numbers_of_each_class(folder, page):
+    scores = json.loads((folder / "metrics.json").read_text())["test"]
+    for name, told in scores["classes"].items():
+        precision, recall, f1, auc = (
+            f"{told[k]:.3f}" for k in ("precision", "recall", "f1", "auc")
+        )
+        likely = "{:.3f} to {:.3f}".format(*told["recall_interval"])
+        row = [name, str(told["clips"]), precision, recall, likely, f1, auc]
+        assert row in page.rows
+
+
+def test_the_page_tells_what_each_plane_is_worth(folder, page):
+    test = json.loads((folder / "metrics.json").read_text())["test"]
+    assert ["nothing", f"{100 * test['accuracy']:.1f} %", "", ""] in page.rows
+    assert list(test["planes"]) == [EVIL, "mel"]
+    for name, told in test["planes"].items():
+        drop, low, high = (f"{100 * x:+.1f}" for x in (told["drop"], *told["interval"]))
+        share = f"{100 * told['accuracy']:.1f} %"
+        assert [name, share, drop, f"{low} to {high}"] in page.rows
+    assert verdict.on_planes(test["planes"]) in page.text
+
+
+def test_the_page_tells_scores_and_labels_with_and_without_sound(folder, page):
+    told = json.loads((folder / "metrics.json").read_text())["test"]["sounds"]
+    kinds = told["kinds"]
+    assert ["", *(verdict.KINDS[kind] for kind in kinds)] in page.rows
+    shares = [f"{100 * k['accuracy']:.1f} %" for k in kinds.values()]
+    assert ["accuracy", *shares] in page.rows
+    for name in (EVIL, "good"):
+        counts = [str(k["labels"][name]) for k in kinds.values()]
+        assert [f"of these {name}", *counts] in page.rows
+    assert "the label" in page.text
+
+
+def test_the_page_tells_the_calibration(folder, page):
+    told = json.loads((folder / "metrics.json").read_text())["test"]["calibration"]
+    assert f"calibration error {told['ece']:.3f}" in page.text
+    assert f"Brier score {told['brier']:.3f}" in page.text
+
+
+def test_what_matters_most_comes_first(page):
+    headings = [
+        "% accuracy",
+        "This goes with the label",
+        "What each plane is worth",
+        "With and without sound",
+        "Classes",
+        "Training",
+        "Calibration and ROC curves",
+        "Surest mistakes",
+        "Data",
+        "Options",
+        "Versions",
+    ]
+    places = [page.text.index(heading) for heading in headings]
+    assert places == sorted(places)
+
+
+def test_mistakes_are_listed_with_pictures_while_their_samples_are_there(tmp_path):
+    path = tmp_path / "clip.pt"
+    save_sample(path, tiny.sample())
+    wrong = Predictions(
+        ("calm", "wild"),
+        np.array([0, 1]),
+        np.array([[0.1, 0.9], [0.6, 0.4]]),
+        (str(path), str(tmp_path / "gone.pt")),
+    )
+    told = story(predictions=wrong, scores={"test": score(wrong)})
+    page = Page(write_report(tmp_path, told).read_text())
+    assert [f"1. {path}", "calm", "wild", "90.0 %"] in page.rows
+    assert "Frames and sound of the surest mistakes" in {
+        attributes.get("alt") for _, attributes in page.tags
+    }
+    (tmp_path / "mistakes.png").unlink()
+    path.unlink()
+    page = Page(write_report(tmp_path, told).read_text())
+    assert "cannot be read any more" in page.text
+    assert not (tmp_path / "mistakes.png").exists()
+    assert [f"1. {path}", "calm", "wild", "90.0 %"] in page.rows
+
+
+def test_folds_have_a_table_with_mean_and_spread(tmp_path):
+    folds = [score(predictions(n_clips=n)) for n in (30, 34)]
+    pooled = score(predictions(n_clips=64)) | {"folds": spread(folds)}
+    scores = {"test": pooled, "fold 1": folds[0], "fold 2": folds[1]}
+    told = story(predictions=predictions(n_clips=64), scores=scores, history=[])
+    page = Page(write_report(tmp_path, told).read_text())
+    by_name = {row[0]: row for row in page.rows if row}
+    for name, fold in zip(("fold 1", "fold 2"), folds, strict=True):
+        assert by_name[name][1:3] == [
+            str(fold["clips"]),
+            f"{100 * fold['accuracy']:.1f} %",
+        ]
+    shares = np.array([fold["accuracy"] for fold in folds])
+    assert by_name["mean"][2] == f"{100 * shares.mean():.1f} %"
+    assert by_name["standard deviation"][2] == f"{100 * shares.std(ddof=1):.1f} %"
+    kept = json.loads((tmp_path / "metrics.json").read_text())
+    assert kept["test"]["folds"]["accuracy"]["mean"] == pytest.approx(shares.mean())
+    assert "Folds" in page.text
+
+
+def test_a_search_for_the_learning_rate_is_shown_if_it_was_made(tmp_path, page):
+    assert "learning rate" not in page.text
+    picture = b"a picture"
+    (tmp_path / "lr_search.png").write_bytes(picture)
+    html = write_report(tmp_path, story()).read_text(encoding="utf-8")
+    assert base64.b64encode(picture).decode() in html
+    assert "Search for the learning rate" in Page(html).text
 
 
 def test_options_facts_warnings_and_versions_are_there(page):
@@ -180,12 +291,13 @@ def test_options_facts_warnings_and_versions_are_there(page):
 
 def test_the_pictures_on_the_page_are_those_beside_it(folder, page):
     sources = [a["src"] or "" for tag, a in page.tags if tag == "img"]
-    for source, name in zip(sources, ("confusion.png", "curves.png"), strict=True):
+    names = ("planes.png", "confusion.png", "curves.png", "probabilities.png")
+    for source, name in zip(sources, names, strict=True):
         png = (folder / name).read_bytes()
         assert base64.b64decode(source.partition(",")[2]) == png
         picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
         assert picture is not None
-        assert min(picture.shape[:2]) > 200
+        assert min(picture.shape[:2]) > 100
         assert picture.std() > 10
 
 
@@ -209,21 +321,6 @@ def test_predictions_csv_gives_the_same_confusion(folder):
         assert read == pytest.approx(odds, abs=1e-6)
 
 
-def test_the_drawn_counts_are_the_confusion(monkeypatch):
-    drawn: dict[tuple[int, int], int] = {}
-    draw = Axes.text
-
-    def noting(axes: Axes, x: float, y: float, text: str, **style: Any) -> Any:
-        drawn[int(y), int(x)] = int(text)
-        return draw(axes, x, y, text, **style)
-
-    monkeypatch.setattr(Axes, "text", noting)
-    told = predictions(("a", "b", "c"))
-    draw_confusion(story(predictions=told))
-    counts = [[drawn[label, guess] for guess in range(3)] for label in range(3)]
-    assert counts == score(told)["confusion"]
-
-
 @pytest.mark.parametrize(
     "names",
     [
@@ -241,41 +338,10 @@ def test_any_names_and_number_of_classes_can_be_drawn(tmp_path, names):
     assert 200 < min(picture.shape[:2]) <= max(picture.shape[:2]) < 2000
 
 
-@pytest.mark.parametrize("n_epochs", [1, 2, 29, 400])
-def test_any_number_of_epochs_can_be_drawn(n_epochs):
-    png = np.frombuffer(draw_curves(history(n_epochs)), np.uint8)
-    assert cv2.imdecode(png, cv2.IMREAD_COLOR).shape[1] > 500
-
-
-def test_curves_name_the_epoch_that_was_kept_also_where_the_loss_is_lost(monkeypatch):
-    said = []
-    line = Axes.axvline
-
-    def noting(axes: Axes, x: float, **style: Any) -> Any:
-        said.append((x, style["label"]))
-        return line(axes, x, **style)
-
-    monkeypatch.setattr(Axes, "axvline", noting)
-    lost = history(6)
-    lost[-1]["val_loss"] = lost[-1]["train_loss"] = float("nan")
-    draw_curves(lost)
-    assert said == [(3, "kept: epoch 3")] * 2  # people count from one
-
-
 def test_the_same_story_gives_the_same_bytes(tmp_path, folder):
     write_report(tmp_path, story())
     for path in folder.iterdir():
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
-
-
-def test_mistakes_are_the_surest_first_and_all_wrong():
-    told = predictions(n_clips=100)
-    worst = worst_mistakes(told)
-    wrong = told.guesses != told.truth
-    odds = told.probabilities.max(axis=1)
-    assert len(worst) == report.WORST_SHOWN
-    assert [m["probability"] for m in worst] == sorted(odds[wrong])[:-13:-1]
-    assert all(m["label"] != m["predicted"] for m in worst)
 
 
 def test_a_report_without_training_or_mistakes_leaves_these_parts_out(tmp_path):
@@ -289,16 +355,6 @@ def test_a_report_without_training_or_mistakes_leaves_these_parts_out(tmp_path):
     assert "mistakes" not in page.text
     assert "only the test score" not in page.text
     (row,) = (row for row in page.rows if row[0] == "all")
-    assert row[5] == "\N{EN DASH}", "one class alone has no AUC"
-
-
-@pytest.mark.parametrize(("right", "doubtful"), [(12, True), (20, False)])
-def test_a_score_that_guessing_could_reach_is_called_so(tmp_path, right, doubtful):
-    truth = np.array([0] * 10 + [1] * 10)
-    guesses = np.where(np.arange(20) < right, truth, 1 - truth)
-    told = Predictions(
-        ("a", "b"), truth, np.eye(2)[guesses] * 0.8 + 0.1, ("x.pt",) * 20
-    )
-    write_report(tmp_path, story(predictions=told, scores={"test": score(told)}))
-    text = Page((tmp_path / "report.html").read_text()).text
-    assert ("not shown to know more" in text) == doubtful
+    assert row[6:8] == ["\N{EN DASH}"] * 2, "one class alone has no AUC"
+    for heading in ("Folds", "plane", "With and without sound", "learning rate"):
+        assert heading not in page.text

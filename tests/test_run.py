@@ -13,7 +13,9 @@ from fmrgb.errors import InputError, ManifestError, TrainingError
 from fmrgb.learner import Settings
 from fmrgb.loader import ClipSet, View, statistics
 from fmrgb.manifest import SPLITS, Row, read_csv, read_manifest, write_manifest
-from fmrgb.run import Run, describe, gather, refuse_used, run_folds
+from fmrgb.material import describe, gather
+from fmrgb.run import Run, run_folds
+from fmrgb.run_folder import refuse_used
 from fmrgb.sample import load_sample, save_sample
 
 QUICK = Settings(epochs=8, batch_size=4, lr=0.02)
@@ -64,7 +66,9 @@ def test_the_run_folder_holds_all_that_is_promised(done):
         "last.ckpt",
         "metrics.csv",
         "metrics.json",
+        "planes.png",
         "predictions.csv",
+        "probabilities.png",
         "report.html",
         "split.csv",
     }

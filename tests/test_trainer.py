@@ -15,6 +15,7 @@ import tiny
 import torch
 
 from fmrgb import callbacks, trainer
+from fmrgb.augment import USUAL
 from fmrgb.callbacks import HISTORY
 from fmrgb.checkpoint import Card, load_checkpoint
 from fmrgb.errors import TrainingError
@@ -27,7 +28,7 @@ from fmrgb.sample import save_sample
 from fmrgb.trainer import Trained, is_over, train
 
 SPLITS = ("train", "train", "train", "train", "val", "val", "test")
-QUICK = Settings(epochs=8, batch_size=4, lr=0.005)
+QUICK = Settings(epochs=8, batch_size=4, lr=0.02)
 CARD = Card(
     model="conv3d",
     model_size="tiny",
@@ -176,11 +177,11 @@ def test_a_loss_that_becomes_no_number_ends_with_the_best_weights_so_far(
     rows, tmp_path, monkeypatch
 ):
     class Failing(trainer.Learner):
-        def _step(self, batch: Any, part: str) -> Any:
-            if part == "train" and self.current_epoch == 2:
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            if self.current_epoch == 2:
                 with torch.no_grad():
-                    self.net.model.classify.bias.fill_(math.nan)
-            return super()._step(batch, part)
+                    self.net.model.sound.classify.bias.fill_(math.nan)
+            return super().training_step(batch, batch_idx)
 
     monkeypatch.setattr(trainer, "Learner", Failing)
     done = fit(tmp_path / "run", rows)
@@ -245,6 +246,9 @@ def test_the_bar_is_drawn_on_stderr(rows, tmp_path, capsys):
     said = capsys.readouterr()
     assert said.out == ""
     assert "Epoch 0" in said.err
+    for word in ("train_loss=", "train_accuracy=", "val_loss=", "clips/s=", "left="):
+        assert word in said.err
+    assert "v_num" not in said.err
 
 
 def test_ctrl_c_ends_it_and_what_is_written_is_whole(rows, tmp_path, monkeypatch):
@@ -266,10 +270,14 @@ class Killed(RuntimeError):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("epoch", [1, 3, 7])
-def test_a_killed_training_goes_on_to_the_same_numbers_and_weights(
-    rows, done, tmp_path, monkeypatch, epoch
-):
+def killed_and_resumed(
+    folder: Path,
+    rows: Sequence[Row],
+    settings: Settings,
+    epoch: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Trained:
+    """Train until the process ends at the start of an epoch, then go on."""
     plain = callbacks.History.on_train_epoch_start
 
     def die(self, trainer, module):
@@ -277,17 +285,99 @@ def test_a_killed_training_goes_on_to_the_same_numbers_and_weights(
             raise Killed
         plain(self, trainer, module)
 
-    folder = tmp_path / "run"
     with monkeypatch.context() as patched:
         patched.setattr(callbacks.History, "on_train_epoch_start", die)
         with pytest.raises(Killed):
-            fit(folder, rows)
-    again = train(rows, tiny.VIEW, QUICK, folder=folder, quiet=True, resume=True)
-    assert without_seconds(again) == without_seconds(done)
+            fit(folder, rows, settings)
+    return train(rows, tiny.VIEW, settings, folder=folder, quiet=True, resume=True)
+
+
+@pytest.mark.parametrize("epoch", [1, 3, 7])
+def test_a_killed_training_goes_on_to_the_same_numbers_and_weights(
+    rows, done, tmp_path, monkeypatch, epoch
+):
+    assert QUICK.augmentation == USUAL, "changed clips are the same changed clips again"
+    folder = tmp_path / "run"
+    again = killed_and_resumed(folder, rows, QUICK, epoch, monkeypatch)
+    assert_same(again, done)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"accumulate": 2, "batch_size": 2, "balance": True},
+        {"usescheduler": False, "precision": "bf16-mixed"},
+    ],
+)
+def test_a_killed_training_goes_on_alike_in_other_ways_of_training(
+    rows, tmp_path, monkeypatch, other
+):
+    settings = replace(QUICK, epochs=3, **other)
+    whole = fit(tmp_path / "whole", rows, settings)
+    again = killed_and_resumed(tmp_path / "run", rows, settings, 2, monkeypatch)
+    assert_same(again, whole)
+
+
+def test_a_resumed_training_keeps_the_precision_that_was_found(
+    rows, tmp_path, monkeypatch
+):
+    asked: list[str] = []
+
+    def choose(wanted: str, *network: Any, alone: bool) -> str:
+        asked.append(wanted)
+        return "bf16-mixed" if wanted == "auto" else wanted
+
+    monkeypatch.setattr(trainer, "choose_precision", choose)
+    settings = replace(QUICK, epochs=3, precision="auto")
+    done = killed_and_resumed(tmp_path / "run", rows, settings, 1, monkeypatch)
+    assert asked == ["auto", "bf16-mixed"]
+    assert done.precision == "bf16-mixed"
+    again = train(
+        rows, tiny.VIEW, settings, folder=tmp_path / "run", quiet=True, resume=True
+    )
+    assert again.precision == "bf16-mixed", "it is known of a finished training too"
+
+
+@pytest.mark.parametrize(("accumulate", "steps"), [(2, 2), (3, 2)])
+def test_batches_are_gathered_to_fewer_steps_and_all_that_counts_them_knows(
+    rows, tmp_path, monkeypatch, accumulate, steps
+):
+    spans: list[int] = []
+    plain = trainer._averaging
+    monkeypatch.setattr(trainer, "_averaging", lambda n: spans.append(n) or plain(n))
+    settings = replace(QUICK, epochs=2, batch_size=2, accumulate=accumulate)
+    fit(tmp_path / "run", rows, settings)
+    last = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 2 * steps
+    (schedule,) = last["lr_schedulers"]
+    assert schedule["total_steps"] == schedule["last_epoch"] == 2 * steps
+    assert spans == [steps], "weights are averaged over epochs, not batches"
+
+
+def test_without_a_scheduler_the_rate_stays(rows, tmp_path):
+    fit(tmp_path / "run", rows, replace(QUICK, epochs=2, usescheduler=False))
+    last = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
+    assert not last["lr_schedulers"]
+    assert last["optimizer_states"][0]["param_groups"][0]["lr"] == QUICK.lr
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"devices": "many"}, {"devices": "0"}, {"strategy": "charm"}],
+)
+def test_devices_that_are_not_there_are_refused(rows, tmp_path, wrong):
+    with pytest.raises(TrainingError, match=r"^--devices .* --strategy "):
+        fit(tmp_path / "run", rows, replace(QUICK, **wrong))
+
+
+def assert_same(ours: Trained, theirs: Trained) -> None:
+    """Assert that two trainings have the same numbers and weights."""
+    assert without_seconds(ours) == without_seconds(theirs)
+    folders = ours.best.parent, theirs.best.parent
     for name in ("best.ckpt", "last.ckpt"):
-        ours, theirs = (load_checkpoint(f / name) for f in (folder, done.best.parent))
-        for key, value in theirs.state_dict().items():
-            assert torch.equal(ours.state_dict()[key], value), key
+        ours_, theirs_ = (load_checkpoint(folder / name) for folder in folders)
+        for key, value in theirs_.state_dict().items():
+            assert torch.equal(ours_.state_dict()[key], value), key
 
 
 def test_a_finished_training_is_not_trained_further(rows, tmp_path, monkeypatch):

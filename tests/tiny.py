@@ -14,14 +14,15 @@ import torch
 from fmrgb.learner import Settings
 from fmrgb.loader import View
 from fmrgb.manifest import Row, write_manifest
-from fmrgb.run import Run, gather, run
+from fmrgb.material import gather
+from fmrgb.run import Run, run
 from fmrgb.sample import Sample, save_sample
 
 N_FRAMES = 6
 HEIGHT = 10
 WIDTH = 14
 CHANNELS = ("R", "G", "B", "amplitude", "frequency")
-VIEW = View(CHANNELS, N_FRAMES, HEIGHT, WIDTH)
+VIEW = View(CHANNELS, N_FRAMES, HEIGHT, WIDTH, sound=CHANNELS[3:])
 LEVELS = {"dark": 40, "bright": 200}  # what the picture of a label looks like
 NOISE = 30  # levels to either side
 

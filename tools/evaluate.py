@@ -15,12 +15,14 @@ def work(options: EvaluateOptions) -> int:
     from fmrgb.evaluate import evaluate
     from fmrgb.files import shown
     from fmrgb.report import report_evaluation
+    from fmrgb.worth import REPEATS
 
     done = evaluate(
         options.model,
         options.data,
         split=options.split,
         batch_size=options.batch_size,
+        repeats=REPEATS if options.output else 0,  # only the report tells of them
     )
     for name, reason in done.faults.items():
         print(f"set aside: {name}: {shown(reason)}", file=sys.stderr)

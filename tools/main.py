@@ -12,6 +12,7 @@ TOOLS = {
     "create_fmrgbdata": "turn clips into samples and a manifest",
     "delete_allmp4": "delete mp4s whose sample is proved sound",
     "visualize": "draw a sample",
+    "models": "list the models with their sizes and costs",
     "train": "train a classifier; leave a run folder",
     "evaluate": "judge a trained model on labelled samples",
 }

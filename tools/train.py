@@ -13,30 +13,38 @@ from fmrgb.files import shown
 from fmrgb.train_options import TrainOptions
 
 if TYPE_CHECKING:
+    from fmrgb.learner import Settings
+    from fmrgb.lr_search import Plan
+    from fmrgb.material import Material
     from fmrgb.run import Run
 
 
 def work(options: TrainOptions) -> int:
     """Split, train, judge, report; print the scores."""
-    from fmrgb.learner import Settings
-    from fmrgb.run import gather, refuse_used, run, run_folds
+    from fmrgb.material import gather
+    from fmrgb.run import run, run_folds
+    from fmrgb.run_folder import refuse_used
 
-    if not options.resume:
+    if not (options.resume or options.dry_run):
         refuse_used(options.output)
-    chosen = {
-        f.name: getattr(options, f.name) for f in fields(Settings) if f.name != "model"
-    }
-    settings = Settings(model=options.learnmethod, **chosen)
+    settings = _settings(options)
     material = gather(
         options.data,
+        labels=options.labels,
+        label_column=options.label_column,
+        given_split=options.split,
         channels=options.channels,
         frames=options.frames,
         size=options.size,
     )
+    if options.dry_run:
+        return _dry_run(options, material, settings)
     result: dict[str, Any] = {}
     how: dict[str, Any] = {"folder": options.output, "val_size": options.val_size}
     how["resume"] = options.resume
     how["quiet"] = options.json or not sys.stderr.isatty()
+    how["say"] = _say
+    how["plan"] = _plan(options)
     if options.folds:
         folded = run_folds(material, settings, n_folds=options.folds, **how)
         runs, test, report = folded.runs, folded.scores, folded.report
@@ -44,16 +52,79 @@ def work(options: TrainOptions) -> int:
         single = run(material, settings, test_size=options.test_size, **how)
         runs, test, report = [single], single.scores["test"], single.report
         result["val"] = single.scores["val"]
-    for name, reason in material.faults.items():
-        print(f"set aside: {name}: {shown(reason)}", file=sys.stderr)
-    for warning in runs[0].warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    _say_faults(material)
     weights = [r.trained.best for r in runs]
     result |= {"report": report, "checkpoints": weights, "test": test}
-    lines = _told(test, runs) + [f"weights: {shown(w)}" for w in weights]
+    result["warnings"] = runs[0].warnings
+    result["precision"] = runs[0].trained.precision
+    taken = runs[0].trained.taken
+    result["taken"] = vars(taken) if taken else None
+    lines = taken.lines() if taken else []
+    lines += [line for r in runs if r.found for line in r.found.told]
+    lines += _told(test, runs) + [f"weights: {shown(w)}" for w in weights]
     lines.append(f"report: {shown(report)}")
     show(result, lines, as_json=options.json)
     return FAILED if material.faults else OK
+
+
+def _settings(options: TrainOptions) -> "Settings":
+    """Return the options that say how to train."""
+    from fmrgb.augment import OFF, Augmentation
+    from fmrgb.learner import Settings
+
+    changes = {f.name: getattr(options, f.name) for f in fields(Augmentation)}
+    other: dict[str, Any] = {
+        "model": options.learnmethod,
+        "usescheduler": options.usescheduler == "true",
+        "augmentation": Augmentation(**changes) if options.augment == "true" else OFF,
+    }
+    same = {f.name for f in fields(Settings)} - set(other)
+    return Settings(**other, **{name: getattr(options, name) for name in same})
+
+
+def _plan(options: TrainOptions) -> "Plan | None":
+    """Return what to search, if anything."""
+    from fmrgb.lr_search import Plan
+
+    if options.islearnrate_search == "false":
+        return None
+    return Plan(
+        names=options.search,
+        trials=options.trials,
+        epochs=options.search_epochs,
+        storage=options.storage,
+    )
+
+
+def _dry_run(options: TrainOptions, material: "Material", settings: "Settings") -> int:
+    """Tell all that can be known before a training, and leave nothing behind."""
+    from fmrgb.audit import audit
+    from fmrgb.material import parted
+    from fmrgb.splits import folds
+
+    shares: dict[str, Any] = {"val_size": options.val_size, "seed": options.seed}
+    if options.folds:
+        rows = folds(material.rows, options.folds, **shares)[0]
+    else:
+        rows = parted(material, test_size=options.test_size, **shares)
+    done = audit(
+        rows, material.view, settings, recipe=material.recipe, notes=material.notes
+    )
+    lines = done.lines()
+    if options.folds:
+        lines.insert(0, f"fold 1 of {options.folds}:")
+    _say_faults(material)
+    show(done.as_dict(), lines, as_json=options.json)
+    return FAILED if material.faults else OK
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _say_faults(material: "Material") -> None:
+    for name, reason in material.faults.items():
+        _say(f"set aside: {name}: {shown(reason)}")
 
 
 def _told(test: dict[str, Any], runs: "list[Run]") -> list[str]:
@@ -72,7 +143,10 @@ def _told(test: dict[str, Any], runs: "list[Run]") -> list[str]:
     epochs = sum(len(r.trained.history) for r in runs)
     seconds = sum(r.trained.seconds for r in runs)
     parameters = runs[0].trained.parameters
-    lines.append(f"{epochs} epochs in {seconds:.0f} s, {parameters} parameters")
+    lines.append(
+        f"{epochs} epochs in {seconds:.0f} s, {parameters} parameters, precision "
+        f"{runs[0].trained.precision}"
+    )
     return lines
 
 

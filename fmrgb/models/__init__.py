@@ -9,7 +9,7 @@ from fmrgb.models import conv3d, convlstm, vivit
 from fmrgb.models.classifier import Classifier
 from fmrgb.models.conv3d import Conv3DNet
 from fmrgb.models.convlstm import ConvLSTMNet
-from fmrgb.models.senses import ANSWERS, FUSIONS, Senses
+from fmrgb.models.senses import ANSWERS, FUSIONS, Sense, Senses
 from fmrgb.models.shape import ClipShape
 from fmrgb.models.vivit import ViViT
 
@@ -19,6 +19,7 @@ __all__ = [
     "MODELS",
     "ClipShape",
     "ModelEntry",
+    "Sense",
     "Senses",
     "build_model",
 ]
@@ -52,9 +53,9 @@ def build_model(
 ) -> Classifier | Senses:
     """Build the model that `name` and `size` stand for.
 
-    It takes [B, C, T, H, W] and gives logits: with `fusion` "stack", or planes of one
-    sense only, a `Classifier` gives [B, K]; with "senses" a `Senses` of two gives
-    [B, 3, K].
+    It takes [B, C, T, H, W] and gives logits. Planes of both senses with `fusion`
+    "senses" make a `Senses` of two networks, which gives [B, 3, K]; anything else makes
+    a `Classifier`, which gives [B, K].
 
     Args:
         name: key of MODELS.
@@ -85,4 +86,6 @@ def build_model(
     make = partial(entry.make, **entry.sizes[size])
     if fusion == "senses" and 0 < len(sound) < clip.channels:
         return Senses(clip, n_classes, sound, make)
+    if fusion == "senses":
+        return Sense(clip, n_classes, make, sound=bool(sound))
     return make(clip, n_classes)

@@ -3,6 +3,8 @@
 Axes: B batch, C channels, T frames, H height, W width, D features, K classes.
 """
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 
@@ -15,7 +17,7 @@ class Classifier(nn.Module):
     """
 
     n_features: int  # D
-    classify: nn.Linear  # D to K
+    classify: Callable[[Tensor], Tensor]  # the last layer
 
     def features(self, clip_BCTHW: Tensor) -> Tensor:
         """Return what the last layer is given, [B, D]."""

@@ -152,6 +152,7 @@ class Conv3DNet(Classifier):
         self.classify = nn.Linear(width_in, n_classes)
 
     def features(self, clip_BCTHW: Tensor) -> Tensor:
+        """Return what the last layer is given, [B, D]."""
         clip_BCTHW = clip_BCTHW.contiguous(memory_format=torch.channels_last_3d)
         maps_BDTHW = self.stages(self.stem(clip_BCTHW))
         seen: Tensor = self.dropout(maps_BDTHW.mean(dim=(2, 3, 4)))

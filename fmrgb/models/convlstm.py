@@ -83,6 +83,7 @@ class ConvLSTMNet(Classifier):
         self.classify = nn.Linear(self.n_features, n_classes)
 
     def features(self, clip_BCTHW: Tensor) -> Tensor:
+        """Return what the last layer is given, [B, D]."""
         clip_BCTHW = clip_BCTHW.contiguous(memory_format=torch.channels_last_3d)
         memory_BDTHW = self.layers(self.encoder(clip_BCTHW))
         memory_BDT = memory_BDTHW.mean(dim=(3, 4))

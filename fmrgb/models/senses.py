@@ -25,7 +25,96 @@ ANSWERS = ("picture", "sound", "joint")
 # Columns of a frame that the sound network sees: twice what a mel picture has of each
 # frame. An eighth of a 64 pixel picture's work, and nothing lost.
 SOUND_COLUMNS = 8
-JOINT_WIDTH = 64  # hidden features of the joint answer
+JOINT_WIDTH = 64  # features of each sense that the joint answer multiplies
+
+
+class Joint(nn.Module):
+    """An answer from the features of both senses and from their products.
+
+    Labels that lie in how the senses go together (an exclusive or) show in no sum of
+    features, and a plain perceptron finds them late or never; products show them at
+    once (low-rank bilinear pooling, Kim et al. 2017, arXiv:1610.04325). They are
+    normalised first, so that neither sense is the louder factor.
+
+    Shape:
+        - Input: [B, D_picture], [B, D_sound]
+        - Output: [B, K]
+    """
+
+    def __init__(self, seen: int, heard: int, n_classes: int) -> None:
+        super().__init__()
+        self.seen, self.heard = (
+            nn.Sequential(
+                nn.Linear(width, JOINT_WIDTH, bias=False), nn.BatchNorm1d(JOINT_WIDTH)
+            )
+            for width in (seen, heard)
+        )
+        self.classify = nn.Sequential(
+            nn.ReLU(),
+            nn.Linear(3 * JOINT_WIDTH, JOINT_WIDTH),
+            nn.ReLU(),
+            nn.Linear(JOINT_WIDTH, n_classes),
+        )
+
+    def forward(self, seen_BD: Tensor, heard_BD: Tensor) -> Tensor:
+        seen_BD, heard_BD = self.seen(seen_BD), self.heard(heard_BD)
+        both_BD = torch.cat((seen_BD, heard_BD, seen_BD * heard_BD), dim=1)
+        logits: Tensor = self.classify(both_BD)
+        return logits
+
+
+class Sense(Classifier):
+    """A network on the planes of one sense and on how each changes over time.
+
+    What moves, and whether a tone rises, shows in the difference of two frames alone; a
+    network must otherwise first learn to subtract, for which hundreds of clips are few.
+    For pictures: a stream for motion (Simonyan and Zisserman 2014, arXiv:1406.2199),
+    differences of frames in place of optical flow (Wang et al. 2016, arXiv:1608.00859,
+    section 3.2). For sound: delta features (Furui 1986,
+    doi:10.1109/TASSP.1986.1164788).
+
+    Sound planes are narrowed first: the few columns of a frame's sound are spread over
+    the picture's width, so that the mean over neighbours loses nothing and saves most
+    of the work. A sample of one frame keeps its columns: there they are time.
+
+    Shape:
+        - Input: [B, C, T, H, W] normalised levels
+        - Output: [B, K] logits
+    """
+
+    def __init__(
+        self,
+        clip: ClipShape,
+        n_classes: int,
+        make: Callable[[ClipShape, int], Classifier],
+        *,
+        sound: bool,
+    ) -> None:
+        super().__init__()
+        narrow = sound and clip.frames > 1 and clip.width > SOUND_COLUMNS
+        self._size = (None, None, SOUND_COLUMNS) if narrow else None
+        # Changes are small beside levels, by a measure that the data know.
+        self.scale = nn.BatchNorm3d(clip.channels, affine=False)
+        clip = clip._replace(channels=2 * clip.channels)
+        clip = clip._replace(width=SOUND_COLUMNS) if narrow else clip
+        self.network = make(clip, n_classes)
+        self.n_features = self.network.n_features
+
+    def features(self, clip_BCTHW: Tensor) -> Tensor:
+        """Return what the last layer is given, [B, D]."""
+        if self._size:
+            clip_BCTHW = functional.adaptive_avg_pool3d(clip_BCTHW, self._size)
+        # The first frame has none before it.
+        change_BCTHW = functional.pad(
+            clip_BCTHW[:, :, 1:] - clip_BCTHW[:, :, :-1], (0, 0, 0, 0, 1, 0)
+        )
+        both_BCTHW = torch.cat((clip_BCTHW, self.scale(change_BCTHW)), dim=1)
+        return self.network.features(both_BCTHW)
+
+    def classify(self, seen_BD: Tensor) -> Tensor:
+        """Return logits [B, K] of features [B, D]."""
+        logits: Tensor = self.network.classify(seen_BD)
+        return logits
 
 
 class Senses(nn.Module):
@@ -54,27 +143,18 @@ class Senses(nn.Module):
         super().__init__()
         self._sound = list(sound)
         self._picture = [c for c in range(clip.channels) if c not in sound]
-        columns = min(clip.width, SOUND_COLUMNS) if clip.frames > 1 else clip.width
-        self._columns = columns
-        self.picture = make(clip._replace(channels=len(self._picture)), n_classes)
-        self.sound = make(
-            clip._replace(channels=len(self._sound), width=columns), n_classes
-        )
-        width = self.picture.n_features + self.sound.n_features
-        self.joint = nn.Sequential(
-            nn.Linear(width, JOINT_WIDTH), nn.ReLU(), nn.Linear(JOINT_WIDTH, n_classes)
-        )
+        seen = clip._replace(channels=len(self._picture))
+        heard = clip._replace(channels=len(self._sound))
+        self.picture = Sense(seen, n_classes, make, sound=False)
+        self.sound = Sense(heard, n_classes, make, sound=True)
+        self.joint = Joint(self.picture.n_features, self.sound.n_features, n_classes)
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
-        heard_BCTHW = clip_BCTHW[:, self._sound]
-        if heard_BCTHW.shape[4] != self._columns:
-            size = (None, None, self._columns)
-            heard_BCTHW = functional.adaptive_avg_pool3d(heard_BCTHW, size)
         seen_BD = self.picture.features(clip_BCTHW[:, self._picture])
-        heard_BD = self.sound.features(heard_BCTHW)
+        heard_BD = self.sound.features(clip_BCTHW[:, self._sound])
         answers = [
             self.picture.classify(seen_BD),
             self.sound.classify(heard_BD),
-            self.joint(torch.cat((seen_BD, heard_BD), dim=1)),
+            self.joint(seen_BD, heard_BD),
         ]
         return torch.stack(answers, dim=1)

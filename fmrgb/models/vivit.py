@@ -153,6 +153,7 @@ class ViViT(Classifier):
         return cut.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(batch, f, h * w, -1)
 
     def features(self, clip_BCTHW: Tensor) -> Tensor:
+        """Return what the last layer is given, [B, D]."""
         tokens_BFND = self.embed(self._tubelets(clip_BCTHW)) + self.positions
         tokens_BFND = self.dropout(tokens_BFND)
         batch, moments = tokens_BFND.shape[:2]

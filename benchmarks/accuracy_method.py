@@ -1,0 +1,130 @@
+"""How the tables were made, from the plan and from what the kept cells tell of it."""
+
+import json
+from typing import Any
+
+from accuracy_noise import ACTIVE_DB, FRAME_S
+from accuracy_numbers import Store
+from accuracy_plan import (
+    BLUR,
+    CROP,
+    FRAMES_SEEN,
+    LOOK,
+    N_FOLDS,
+    SEED,
+    VAL_SHARE,
+    VOICES,
+    plan,
+    siblings,
+)
+
+SHOWN = ("model", "fusion", "seed")  # of the settings: told elsewhere
+
+
+def method(store: Store) -> list[str]:
+    """Write how it was measured: data, folds, noise, settings, machine."""
+    results = [
+        result
+        for cell in dict.fromkeys(siblings(c)[0] for c in plan())
+        for result in store.line(cell).results
+    ]
+    return [
+        "## How it was measured",
+        "",
+        *(f"- {sentence}" for sentence in (*_splits(), *_spoiling(), *_first())),
+        *(f"- {sentence}" for sentence in _machines(results)),
+        "",
+        *_settings(results),
+    ]
+
+
+def _splits() -> list[str]:
+    looks = [
+        f"{name}: samples of {look['frames']} frames of {look['size'][0]} x "
+        f"{look['size'][1]} (one frame in {look['skip']} kept), of which a network "
+        f"draws {FRAMES_SEEN[name]}; {N_FOLDS[name]} folds"
+        for name, look in LOOK.items()
+    ]
+    if CROP:
+        looks[1] += f"; of the pictures the part {CROP} (left, top, right, bottom)"
+    return [
+        *(f"{look}." for look in looks),
+        f"Folds by `fmrgb.splits.folds`, seed {SEED}: stratified, sources whole. Of "
+        f"the clips that are not tested {VAL_SHARE:.0%} decide which epoch is kept. "
+        "Folds of the grid are cut by command and colour together, once for all "
+        f"tasks. One training per fold, seed {SEED}.",
+        "`simple5` and `mel5` have R, G, B, amplitude and frequency or mel; `gray3` "
+        "has gray, amplitude, frequency; `sound` of the fights data is amplitude and "
+        "frequency, `sound_mel` and the grid's `sound` amplitude and mel. `senses` is "
+        "the default (`--fusion senses`), `stack` one network on all planes; `one` "
+        "has nothing to join.",
+        "Baselines: the commonest label; logistic regression on whether there is a "
+        "sound track (and whether it is silent); logistic regression on statistics of "
+        "frame differences and of the sound planes (fights), or on coarse mel planes "
+        "and coarse pictures of the mouth (grid). They learn from training and "
+        "validation clips.",
+    ]
+
+
+def _spoiling() -> list[str]:
+    return [
+        "Noise is mixed into the waveform before the planes are made. The "
+        "signal-to-noise ratio is that of mean squares where the talker speaks: "
+        f"pieces of {1000 * FRAME_S:.0f} ms no more than {ACTIVE_DB:.0f} dB below his "
+        "loudest. A mixture beyond full scale is turned down as a whole. The noise of "
+        "a clip is decided by the clip's name and is the same in all runs.",
+        f"Babble: {VOICES} other clips, of other folds than the clip's own (so that "
+        "no test clip's babble holds a voice of a test clip), each made equally loud "
+        "where it speaks and shifted round by chance. The babble of training clips "
+        "may hold voices of test clips, under a label that is not theirs.",
+        f"Blurred: a Gaussian of {BLUR:.3g} of the picture's width. Blanked: black. "
+        "Muted: digital silence. In the tables by condition training, validation and "
+        "test clips are all spoilt alike.",
+    ]
+
+
+def _first() -> list[str]:
+    return [
+        "`first` is the first version's Conv3D (commit 939fd42): 3x3x3 convolutions "
+        "to 16 and 32 maps, each halved, flattened into linear layers of 256 and 128, "
+        "dropout 0.5; 16.8 million weights at 32 frames of 64 x 64 and three planes; "
+        "Adam, batches of 20, softmax inside the network and in the loss, as "
+        "published. Chosen here: levels divided by 255 (its normalisation did "
+        "nothing), frames at even distances, today's samples (its own came out "
+        "inverted), the learning rate of its logs.",
+    ]
+
+
+def _machines(results: list[dict[str, Any]]) -> list[str]:
+    """Say on what the cells ran; one sentence per kind of machine."""
+    kinds: dict[str, int] = {}
+    for result in results:
+        versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
+        told = (
+            f"{result['processor']}, {result['cores']} cores, {result['threads']} "
+            f"threads, device {result['device']}; {versions}"
+        )
+        kinds[told] = kinds.get(told, 0) + 1
+    return [f"{n} cells on {told}." for told, n in kinds.items()] + [
+        "Minutes are of training and testing, all folds together, without making "
+        "samples; other work on the machine makes them longer."
+    ]
+
+
+def _settings(results: list[dict[str, Any]]) -> list[str]:
+    """List how each model was trained; more than one line if cells differ."""
+    used: dict[str, tuple[int, int]] = {}
+    for result in results:
+        if "used" in result:
+            data, model = result["cell"].split("/")[:2]
+            how = {k: v for k, v in result["used"].items() if k not in SHOWN}
+            told = f"| {data.split('-')[0]} | {model} | {json.dumps(how)[1:-1]} |"
+            count, _ = used.get(told, (0, 0))
+            used[told] = (count + 1, result["parameters"])
+    if not used:
+        return []
+    return [
+        "| data | model | trained with | cells |",
+        "|---|---|---|---:|",
+        *(f"{told} {count} |" for told, (count, _) in sorted(used.items())),
+    ]

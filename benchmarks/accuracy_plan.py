@@ -1,0 +1,252 @@
+"""Which trainings the accuracy tables are made of, in which order, with which settings.
+
+A cell is one training and its test: data set x task x model x planes x fusion x
+condition x fold. The tables of settings at the top are what to tune; a cell that was
+kept under other settings counts as not run.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+SEED = 0
+VAL_SHARE = 0.2  # of the clips that are not tested; decides when to stop
+N_FOLDS = {"fights": 5, "grid": 3}
+# What a sample holds. Of the grid every third frame is kept (8.3 frames per second); it
+# owns the sound of those left out.
+LOOK: dict[str, dict[str, Any]] = {
+    "fights": {"frames": 32, "skip": 1, "size": (64, 64)},
+    "grid": {"frames": 25, "skip": 3, "size": (64, 64)},
+}
+# Part of the grid's pictures that is kept: left, top, right, bottom, as shares of the
+# whole; None keeps all. The mouth lies within (0.2, 0.5, 0.7, 0.95).
+CROP: tuple[float, float, float, float] | None = None
+FRAMES_SEEN = {"fights": 16, "grid": 25}  # drawn of each sample; the first version: all
+TRAIN: dict[str, dict[str, Any]] = {
+    "fights/conv3d": {"epochs": 20, "patience": 20, "lr": 3e-3},
+    "fights/convlstm": {"epochs": 20, "patience": 20, "lr": 3e-3},
+    "fights/vivit": {"epochs": 20, "patience": 20, "lr": 1e-3},
+    # The rate of its kept logs and of its later --lr; its search tried five.
+    "fights/first": {"epochs": 20, "patience": 20, "lrs": (1e-3,)},
+    "grid/conv3d": {"epochs": 20, "patience": 20, "lr": 3e-3},
+    "grid/convlstm": {"epochs": 20, "patience": 20, "lr": 3e-3},
+    "grid/vivit": {"epochs": 20, "patience": 20, "lr": 1e-3},
+}
+BLUR = 1 / 32  # of the picture's width: sigma of the Gaussian
+VOICES = 8  # of other clips, in a babble
+# A sense fails: what the network that learned from clean clips is tested on besides.
+FAILS = (
+    *("white-10", "white-20", "babble-10", "babble-20", "muted"),
+    *("blurred", "blanked"),
+)
+CONDITIONS = (  # in the order of the tables
+    *("clean", "white0", "white-10", "white-20", "babble0", "babble-10", "babble-20"),
+    *("blurred", "blanked", "white-10+blurred", "babble-10+blurred"),
+)
+QUICK = {"epochs": 1, "patience": 1}
+QUICK_PER_LABEL = 3  # clips of each kind, with --quick
+
+SENSES, STACK, ONE = "senses", "stack", "one"  # ONE: there is nothing to be joined
+BOTH_SENSES = ("gray3", "simple5", "mel5", "both")
+# Planes -> how samples are built, and which of their planes a network sees.
+PLANES: dict[str, tuple[str, str]] = {
+    "rgb": ("simple5", "picture"),
+    "sound": ("simple5", "sound"),
+    "sound_mel": ("mel5", "sound"),
+    "gray3": ("gray3", "all"),
+    "simple5": ("simple5", "all"),
+    "mel5": ("mel5", "all"),
+    "grid picture": ("mel5", "picture"),
+    "grid sound": ("mel5", "sound"),
+    "grid both": ("mel5", "all"),
+}
+TASKS = ("command", "colour", "digit")
+FIGHTS_BASELINES = {
+    "majority": ("none",),
+    "sound_track": ("has_sound", "has_sound+silent"),
+    "logistic": ("motion", "sound", "motion+sound"),
+}
+GRID_BASELINES = {"majority": ("none",), "logistic": ("sound", "picture", "both")}
+BASELINES = {*FIGHTS_BASELINES, *GRID_BASELINES}
+# Seconds of one core per clip, epoch and place (T x H x W), measured with random input.
+SECONDS = {"conv3d": 3.2e-7, "vivit": 2.7e-7, "convlstm": 4.2e-7, "first": 5.6e-7}
+CLIPS = {"fights": 240, "grid": 720}
+GAIN = 0.7  # of every further thread
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the clips lie, where the work goes, and how much of it there is."""
+
+    data: Path  # holds fights/ and grid/
+    work: Path
+    workers: int = 1
+    quick: bool = False  # few clips, one epoch: to see whether everything works
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training and its test.
+
+    Attributes:
+        data: fights or grid.
+        task: what is told apart: fight, command, colour or digit.
+        model: a key of `fmrgb.models.MODELS`, first, or a baseline.
+        planes: what it sees.
+        fusion: how the senses meet: senses, stack, or one.
+        condition: what was done to the clips it learns from and is tested on.
+        fold: which clips are tested, from 1.
+    """
+
+    data: str
+    task: str
+    model: str
+    planes: str
+    fusion: str = ONE
+    condition: str = "clean"
+    fold: int = 1
+
+    @property
+    def name(self) -> str:
+        """The name that --only matches and that the kept file has."""
+        place = self.data if self.data == "fights" else f"{self.data}-{self.task}"
+        what = (self.model, self.planes, self.fusion, self.condition)
+        return "/".join((place, *what, f"fold{self.fold}"))
+
+    @property
+    def build(self) -> tuple[str, str]:
+        """How its samples are built, and which of their planes it sees."""
+        if self.data == "grid":
+            return PLANES.get(f"grid {self.planes}", PLANES["grid both"])
+        return PLANES.get(self.planes, PLANES["simple5"])
+
+
+def parts(condition: str) -> tuple[str, str]:
+    """Return what a condition does to the sound and to the picture.
+
+    >>> parts("white-10+blurred")
+    ('white-10', 'blurred')
+    """
+    done = [part for part in condition.split("+") if part != "clean"]
+    seen = [part for part in done if part in ("blurred", "blanked")]
+    heard = [part for part in done if part not in seen]
+    return "".join(heard) or "clean", "".join(seen) or "clean"
+
+
+def seen_by(planes: str, condition: str) -> str:
+    """Return what is left of a condition for a model that has only one sense."""
+    heard, seen = parts(condition)
+    return {"sound": heard, "picture": seen}.get(planes, condition)
+
+
+def plan() -> list[Cell]:
+    """Return every cell, the most telling first."""
+    return list(dict.fromkeys(_in_order()))
+
+
+def _in_order() -> Iterator[Cell]:
+    yield from _fights(FIGHTS_BASELINES)
+    yield from _fights({"conv3d": ("rgb", "simple5", "mel5", "gray3", "sound")})
+    yield from _fights({"conv3d": ("simple5", "mel5", "gray3")}, STACK)
+    for task in TASKS:
+        for model, planes in GRID_BASELINES.items():
+            for name, fold in ((n, k) for k in _folds("grid") for n in planes):
+                yield Cell("grid", task, model, name, fold=fold)
+    yield from _grid("command", "clean", "white-10", "babble-10", "white-10+blurred")
+    yield from _fights({"first": ("gray3",)}, ONE)
+    for task in ("colour", "digit"):
+        yield from _grid(task, "clean")
+    for model in ("vivit", "convlstm"):
+        yield from _fights({model: ("rgb", "simple5", "mel5", "gray3", "sound")})
+    yield from _grid("command", "blurred", "white-20", "babble-20", "white0", "babble0")
+    yield from _grid("command", "blanked", "babble-10+blurred")
+    # What follows is beyond three hours on two cores.
+    for fold in _folds("grid")[1:]:
+        yield from _grid(
+            "command", "clean", "white-10", "babble-10", "white-10+blurred", fold=fold
+        )
+    yield from _fights({"first": ("rgb", "simple5")}, ONE)
+    yield from _fights({"conv3d": ("sound_mel",)})
+    both = ("simple5", "mel5", "gray3")
+    yield from _fights({"vivit": both, "convlstm": both}, STACK)
+    for task in ("colour", "digit"):
+        yield from _grid(task, "white-10", "babble-10", "white-10+blurred", "blurred")
+        yield from _grid(task, "white-20", "babble-20", "white0", "babble0", "blanked")
+    for model in ("vivit", "convlstm"):
+        yield from _grid("command", "clean", "white-10", model=model)
+
+
+def _folds(data: str) -> range:
+    return range(1, N_FOLDS[data] + 1)
+
+
+def _fights(
+    models: dict[str, tuple[str, ...]], fusion: str | None = None
+) -> Iterator[Cell]:
+    """Yield the cells of some models and planes; senses meet by the default fusion."""
+    for model, all_planes in models.items():
+        for planes in all_planes:
+            joined = SENSES if planes in BOTH_SENSES else ONE
+            for fold in _folds("fights"):
+                yield Cell(
+                    "fights", "fight", model, planes, fusion or joined, fold=fold
+                )
+
+
+def _grid(
+    task: str, *conditions: str, fold: int = 1, model: str = "conv3d"
+) -> Iterator[Cell]:
+    """Yield the cells of one row of the grid's table: each sense, both, stacked."""
+    for condition in conditions:
+        for planes, fusion in GRID_COLUMNS:
+            left = seen_by(planes, condition)
+            # A picture that is blanked, alone, leaves nothing to learn from.
+            if planes == "both" or left != "blanked":
+                yield Cell("grid", task, model, planes, fusion, left, fold)
+
+
+GRID_COLUMNS = (("picture", ONE), ("sound", ONE), ("both", SENSES), ("both", STACK))
+
+
+def settings_of(cell: Cell, *, quick: bool = False) -> dict[str, Any]:
+    """Return everything chosen here that decides what a cell measures, for JSON."""
+    chosen: dict[str, Any] = {
+        "seed": SEED,
+        "folds": N_FOLDS[cell.data],
+        "val_share": VAL_SHARE,
+        "look": {**LOOK[cell.data], "size": list(LOOK[cell.data]["size"])},
+    }
+    if cell.model not in BASELINES:
+        train = dict(TRAIN[f"{cell.data}/{cell.model}"]) | (QUICK if quick else {})
+        chosen["train"] = {
+            k: list(v) if isinstance(v, tuple) else v for k, v in train.items()
+        }
+        if cell.model != "first":
+            chosen["frames_seen"] = FRAMES_SEEN[cell.data]
+    if cell.data == "grid":
+        chosen |= {"blur": BLUR, "voices": VOICES, "crop": list(CROP or ()) or None}
+    return chosen | ({"quick": QUICK_PER_LABEL} if quick else {})
+
+
+def guess_minutes(cell: Cell, threads: int, *, quick: bool = False) -> float:
+    """Return about how long a cell takes, in minutes, before one like it was run."""
+    if cell.model in BASELINES or quick:
+        return 0.05
+    train: dict[str, Any] = TRAIN[f"{cell.data}/{cell.model}"]
+    width, height = LOOK[cell.data]["size"]
+    frames = FRAMES_SEEN[cell.data]
+    if cell.model == "first":
+        frames = LOOK[cell.data]["frames"]
+    share = (1 - 1 / N_FOLDS[cell.data]) * (1 - VAL_SHARE * 2 / 3)  # no gradient there
+    per_epoch = CLIPS[cell.data] * share * frames * width * height * SECONDS[cell.model]
+    n_trainings = len(train.get("lrs", (0,)))
+    seconds: float = (
+        per_epoch * train["epochs"] * n_trainings / (1 + GAIN * (threads - 1))
+    )
+    return (seconds + 5) / 60
+
+
+def siblings(cell: Cell) -> list[Cell]:
+    """Return the cells of all folds of the same thing: one line of a table."""
+    return [replace(cell, fold=fold) for fold in _folds(cell.data)]

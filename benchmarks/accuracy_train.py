@@ -1,0 +1,124 @@
+"""From a cell to its result: make its samples, train, test."""
+
+import hashlib
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import baselines
+from accuracy_cells import Kept, answers, machine
+from accuracy_clips import rows_of, view_of_cell
+from accuracy_grid import spoilt
+from accuracy_plan import (
+    BASELINES,
+    FAILS,
+    ONE,
+    SEED,
+    Bench,
+    Cell,
+    seen_by,
+    settings_of,
+)
+from first_version import train_first
+
+from fmrgb.checkpoint import Network, load_checkpoint
+from fmrgb.evaluate import predict_rows
+from fmrgb.files import make_folder
+from fmrgb.learner import Settings
+from fmrgb.manifest import Row
+from fmrgb.sample import load_sample
+from fmrgb.trainer import train
+
+
+def run_cell(cell: Cell, bench: Bench, device: str) -> Kept:
+    """Train and test one cell; return what is to be kept of it.
+
+    Raises:
+        FmrgbError: if its clips cannot be read or trained on.
+    """
+    rows = rows_of(cell, bench)
+    start = time.perf_counter()
+    if cell.model in BASELINES:
+        test = [row for row in rows if row.split == "test"]
+        told = {cell.condition: answers(baselines.predict(cell, rows), test)}
+        result: Kept = {"told": told}
+    elif cell.model == "first":
+        result = _run_first(cell, rows, bench)
+    else:
+        result = _run_network(cell, rows, bench)
+    return {
+        "minutes": (time.perf_counter() - start) / 60,
+        "clips": dict(Counter(row.split for row in rows)),
+        **result,
+        **machine(device),
+    }
+
+
+def _run_first(cell: Cell, rows: Sequence[Row], bench: Bench) -> Kept:
+    how = settings_of(cell, quick=bench.quick)["train"]
+    done = train_first(rows, view_of_cell(cell, rows), seed=SEED, **how)
+    test = [row for row in rows if row.split == "test"]
+    return {
+        "told": {cell.condition: answers(done.predictions, test)},
+        "parameters": done.parameters,
+        "epochs": done.epochs,
+        "used": {**how, "lr": done.lr},
+    }
+
+
+def _run_network(cell: Cell, rows: Sequence[Row], bench: Bench) -> Kept:
+    chosen = settings_of(cell, quick=bench.quick)
+    settings = replace(Settings(model=cell.model, seed=SEED), **chosen["train"])
+    if cell.fusion != ONE:
+        settings = replace(settings, fusion=cell.fusion)
+    folder = _run_folder(cell, chosen, settings, bench.work)
+    trained = train(
+        rows,
+        view_of_cell(cell, rows),
+        settings,
+        folder=folder,
+        recipe=load_sample(rows[0].path).meta["options"],
+        quiet=True,
+        resume=True,
+    )
+    network = load_checkpoint(trained.best)
+    told = _ask(network, cell, rows, bench)
+    shutil.rmtree(folder)
+    return {
+        "told": told,
+        "parameters": trained.parameters,
+        "epochs": len(trained.history),
+        "used": asdict(settings),
+    }
+
+
+def _run_folder(cell: Cell, chosen: Kept, settings: Settings, work: Path) -> Path:
+    """Make the folder of a training; what was killed goes on if nothing was changed."""
+    text = json.dumps([chosen, asdict(settings)], sort_keys=True)
+    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
+    folder = work / "runs" / f"{cell.name.replace('/', '_')}-{mark}"
+    make_folder(folder)
+    return folder
+
+
+def _ask(
+    network: Network, cell: Cell, rows: Sequence[Row], bench: Bench
+) -> dict[str, Any]:
+    """Ask about the test clips; of the grid also with a sense that fails.
+
+    The latter only of networks that learned from clean clips.
+    """
+    test = [row for row in rows if row.split == "test"]
+    told = {cell.condition: answers(predict_rows(network, test), test)}
+    if cell.data == "grid" and cell.condition == "clean":
+        for condition in FAILS:
+            # What a network does not perceive changes nothing for it.
+            if seen_by(cell.planes, condition) == condition:
+                worse = spoilt(test, condition, bench)
+                told[condition] = answers(predict_rows(network, worse), worse)
+    return told

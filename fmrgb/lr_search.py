@@ -1,0 +1,285 @@
+"""From a range of learning rates to the best of them, by short trainings.
+
+A trial is a short training with a whole schedule, from its rise to its end: a loss in
+the midst of one says little. The first trials take the rates of `GRID`, nearest to the
+given one first; what then is left of the epochs goes to rates between.
+"""
+
+import hashlib
+import json
+import math
+import shutil
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+)
+from optuna.trial import FrozenTrial, Trial, TrialState
+from tqdm import tqdm
+
+from fmrgb.errors import TrainingError
+from fmrgb.files import make_folder, whole_file
+from fmrgb.learner import Settings
+from fmrgb.loader import View
+from fmrgb.lr_trials import DONE, GRID, draw_trials, outcome, told, write_trials
+from fmrgb.manifest import Row
+from fmrgb.page import styled
+from fmrgb.study import HALVING, ListThenTPE, open_study, using
+from fmrgb.trainer import train
+
+TRAININGS = 2  # whole trainings whose epochs a search may take, unless told otherwise
+ALONE: dict[str, Any] = {"devices": "1", "nodes": 1, "strategy": "auto"}
+JOURNAL = "lr_search.journal"  # in the run folder, unless told otherwise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is searched, and what it may cost.
+
+    Attributes:
+        names: the settings that are searched, out of `spaces`; lr is among them.
+        trials: at most this many.
+        epochs: at most this many in all trials together; None allows `TRAININGS`.
+        storage: where trials are kept: a file, or the URL of a database, that several
+            processes can share; None takes a file in the run folder.
+    """
+
+    names: tuple[str, ...] = ("lr",)
+    trials: int = 12
+    epochs: int | None = None
+    storage: str | None = None
+
+    def chosen(self) -> dict[str, Any]:
+        """Return what another search must have in common; not where it is kept."""
+        return {"names": list(self.names), "trials": self.trials, "epochs": self.epochs}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to.
+
+    Attributes:
+        settings: those given, with the best values in their places.
+        told: what was found and at what cost, one sentence each.
+    """
+
+    settings: Settings
+    told: list[str]
+
+
+def spaces(settings: Settings) -> dict[str, BaseDistribution]:
+    """Return where each setting that can be searched is looked for, by its name."""
+    clips = settings.batch_size
+    return {
+        "lr": FloatDistribution(GRID[0], GRID[-1], log=True),
+        "weight_decay": FloatDistribution(1e-4, 1.0, log=True),
+        "batch_size": CategoricalDistribution(
+            sorted({max(1, clips // 2), clips, 2 * clips})
+        ),
+        "model_size": CategoricalDistribution(("tiny", "small", "base")),
+    }
+
+
+def search(
+    rows: Sequence[Row],
+    view: View,
+    settings: Settings,
+    *,
+    plan: Plan,
+    folder: Path,
+    recipe: dict[str, Any] | None = None,
+    quiet: bool = False,
+) -> Found:
+    """Find the settings with the lowest validation loss; test rows are not touched.
+
+    A search that was stopped goes on to the trials that it would have come to; one that
+    has ended is only read.
+
+    Args:
+        rows: samples, each with its split.
+        view: which planes, frames and size the network sees.
+        settings: how to train; what is not searched stays. Rates near its own come
+            first.
+        plan: what is searched.
+        folder: run folder; gets lr_search.csv and lr_search.png.
+        recipe: how the samples were built; like all else here, it tells this search
+            from others in the same storage.
+        quiet: show no progress bar.
+
+    Raises:
+        InputError: if the storage cannot be used.
+        TrainingError: if the clips cannot be trained on, or the loss became no number
+            in every trial.
+    """
+    make_folder(folder)
+    where = plan.storage or str(folder / JOURNAL)
+    with using(where):
+        hunt = _Hunt(rows, view, settings, recipe or {}, plan, folder, where)
+        with tqdm(total=hunt.cost, unit=" epochs", disable=quiet, leave=False) as bar:
+            bar.set_description("search")
+            while trial := hunt.next_trial():
+                hunt.run(trial, bar)
+        best, trials = hunt.best(), hunt.study.get_trials(deepcopy=False)
+    write_trials(folder / "lr_search.csv", trials, best, plan.names)
+    with styled(), whole_file(folder / "lr_search.png") as part:
+        part.write_bytes(draw_trials(trials, best))
+    shutil.rmtree(folder / "search", ignore_errors=True)
+    return Found(
+        replace(settings, **best.params), told(trials, best, length=hunt.length)
+    )
+
+
+class _Hunt:
+    """One search: its study, and the trainings that answer it."""
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        view: View,
+        settings: Settings,
+        recipe: dict[str, Any],
+        plan: Plan,
+        folder: Path,
+        where: str,
+    ) -> None:
+        self._rows, self._view, self._settings = rows, view, settings
+        self._recipe, self._plan, self._folder = recipe, plan, folder
+        self._owner = f"{socket.gethostname()}:{folder.resolve()}"
+        self._space = {name: spaces(settings)[name] for name in plan.names}
+        self.cost = plan.epochs or TRAININGS * settings.epochs
+        # The whole grid can be paid for, even if no trial is given up.
+        self.length = min(settings.epochs, max(1, self.cost // len(GRID)))
+        self.study = open_study(
+            where,
+            self._name(),
+            first_look=math.ceil(self.length / HALVING),
+            alone=plan.storage is None,
+        )
+
+    def _name(self) -> str:
+        """Name the study after all that its losses depend on."""
+        clips = [r for r in self._rows if r.split in ("train", "val")]
+        known = {
+            **asdict(self._settings),
+            **asdict(self._view),
+            "workers": 0,  # it changes nothing but the pace
+            **ALONE,
+            "samples": self._recipe,
+            "clips": sorted((r.split, r.label, r.path.name) for r in clips),
+            "search": [*self._plan.names, self._plan.trials, self.cost],
+        }
+        text = json.dumps(known, sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+        return f"{self._settings.model} {self._settings.model_size} {digest[:16]}"
+
+    def next_trial(self) -> Trial | None:
+        """Return a trial that a killed process left, else a new one, if any."""
+        trials = self.study.get_trials(deepcopy=False)
+        for left in trials:
+            if left.state is TrialState.RUNNING and self._is_mine(left):
+                if set(self._space) <= set(left.params):
+                    return Trial(self.study, left._trial_id)
+                self.study.tell(left.number, state=TrialState.FAIL)
+        # Those that other processes have begun may take as long as any.
+        spent = sum(outcome(t).get("epochs", self.length) for t in trials)
+        is_over = len(trials) >= self._plan.trials or spent + self.length > self.cost
+        if "winner" in self.study.user_attrs or (trials and is_over):
+            return None
+        # A seed for each trial: a search that was stopped draws the same values.
+        seed = (self._settings.seed + len(trials)) % 2**32
+        self.study.sampler = ListThenTPE(self._first_values(), seed)
+        trial = self.study.ask(self._space)
+        trial.set_user_attr("owner", self._owner)
+        return trial
+
+    def _is_mine(self, trial: FrozenTrial) -> bool:
+        alone = self._plan.storage is None
+        return alone or trial.user_attrs.get("owner") == self._owner
+
+    def _first_values(self) -> list[dict[str, Any]]:
+        """Return the settings of the first trials, those of the nearest rate first."""
+        known, lr = asdict(self._settings), self._settings.lr
+        near = sorted(GRID, key=lambda rate: abs(math.log(rate / lr)))
+        return [{**known, "lr": rate} for rate in near]
+
+    def run(self, trial: Trial, bar: "tqdm[Any]") -> None:
+        """Train a trial to its end, or until others are seen to be better."""
+        place = self._folder / "search" / f"trial{trial.number}"
+        make_folder(place)
+        watch = _Watch(trial, self.length, bar)
+        short = {"epochs": self.length, "patience": self.length, **ALONE}
+        start = time.perf_counter()
+        history: list[dict[str, float]] = []
+        try:
+            history = train(
+                self._rows,
+                self._view,
+                replace(self._settings, **short, **trial.params),
+                folder=place,
+                quiet=True,
+                resume=True,
+                callbacks=[watch],
+            ).history
+        except TrainingError:
+            if watch.state != "diverged":  # that is no fault of the rate
+                raise
+        losses = [row["val_loss"] for row in history]
+        done: dict[str, Any] = {
+            "state": watch.state,
+            "epochs": max(len(losses), watch.epochs),
+            "val_loss": min(filter(math.isfinite, losses), default=None),
+            "seconds": time.perf_counter() - start,
+        }
+        trial.set_user_attr(DONE, done)
+        whole = watch.state == "complete"
+        state = TrialState.COMPLETE if whole else TrialState.PRUNED
+        self.study.tell(trial, done["val_loss"] if whole else None, state)
+        shutil.rmtree(place)
+
+    def best(self) -> FrozenTrial:
+        """Return the trial that won; once told, it stays, whatever comes after."""
+        trials = self.study.get_trials(deepcopy=False)
+        if "winner" not in self.study.user_attrs:
+            if not any(t.state is TrialState.COMPLETE for t in trials):
+                raise TrainingError(
+                    f"the loss became no number in all {len(trials)} trials of the "
+                    "search; look at the samples"
+                )
+            self.study.set_user_attr("winner", self.study.best_trial.number)
+        return trials[int(self.study.user_attrs["winner"])]
+
+
+class _Watch(Callback):
+    """Tells a trial's losses to its study; stops it when others did better by then."""
+
+    def __init__(self, trial: Trial, length: int, bar: "tqdm[Any]") -> None:
+        self.state = "complete"  # or pruned, or diverged: the loss became no number
+        self.epochs = 0
+        self._trial, self._length, self._bar = trial, length, bar
+        # One that goes on after a kill may have told an epoch that was not kept.
+        before = trial.study.get_trials(deepcopy=False)[trial.number]
+        self._told = set(before.intermediate_values)
+        bar.set_postfix(trial.params)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
+        """Report the loss that decides which weights are kept."""
+        self.epochs = trainer.current_epoch + 1
+        self._bar.update(1)
+        loss = float(trainer.callback_metrics["val_loss"])
+        if not math.isfinite(loss):
+            self.state = "diverged"  # the training ends by itself
+            return
+        if self.epochs not in self._told:
+            self._trial.report(loss, self.epochs)
+        if self.epochs < self._length and self._trial.should_prune():
+            self.state = "pruned"
+            trainer.should_stop = True

@@ -1,0 +1,103 @@
+"""From scores to plain sentences that say what they mean, and what they do not."""
+
+from typing import Any
+
+from fmrgb.facts import MAX_P
+
+WIDE = 0.05  # half an interval; a wider one is put into words
+KINDS = {
+    "audible": "with an audible sound track",
+    "silent": "with a silent sound track",
+    "none": "without a sound track",
+}
+
+
+def percent(share: float) -> str:
+    """Write a share as 12.3 %, in one piece also at the end of a line."""
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def points(share: float) -> str:
+    """Write a difference of shares as +1.2 points, without the unit."""
+    text = f"{100 * share:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
+
+
+def on_accuracy(scores: dict[str, Any]) -> str:
+    """Say how sure the accuracy is and whether it beats naming the commonest class."""
+    low, high = scores["interval"]
+    clips, sources = scores["clips"], scores["sources"]
+    of = f" from {sources} sources" if sources < clips else ""
+    majority = percent(scores["majority"])
+    said = [f"95 % interval {percent(low)} to {percent(high)}"]
+    said.append(f"({scores['right']} of {clips} clips{of}).")
+    if low > scores["majority"]:
+        said.append(f"Always naming the commonest class would reach {majority}.")
+    else:
+        said.append(
+            f"Always naming the commonest class would reach {majority}, which the "
+            "interval does not exclude: this model is not shown to know more."
+        )
+    half = (high - low) / 2
+    if half > WIDE:
+        said.append(
+            "So few clips measure roughly: another set of them could well give "
+            f"{100 * half:.0f} points more or less."
+        )
+    return " ".join(said)
+
+
+def on_planes(planes: dict[str, dict[str, Any]]) -> str:
+    """Say which planes the network is shown to use, and which not."""
+    used = [name for name, told in planes.items() if told["interval"][0] > 0]
+    harmful = [name for name, told in planes.items() if told["interval"][1] < 0]
+    idle = [name for name in planes if name not in used + harmful]
+    said = []
+    if used:
+        said.append(f"The network is shown to use: {', '.join(used)}.")
+    if idle:
+        said.append(f"Not shown to matter: {', '.join(idle)}.")
+    if harmful:
+        names = ", ".join(harmful)
+        said.append(f"It does better with other clips' {names}: these mislead it.")
+    return " ".join(said)
+
+
+def on_sounds(sounds: dict[str, Any], majority: float) -> str:
+    """Say whether the kind of sound track goes with the label or with being right."""
+    kinds = sounds["kinds"]
+    if len(kinds) < 2:
+        return f"All clips are {KINDS[next(iter(kinds))]}."
+    by_label = "The kind of sound track is not shown to go with the label."
+    if sounds["p_label"] < MAX_P:
+        by_label = (
+            "The kind of sound track goes with the label: naming each kind's commonest "
+            f"label is right for {percent(sounds['by_kind'])} of these clips, always "
+            f"naming the same one for {percent(majority)}. A network can learn this "
+            "instead of what is seen and heard, and then fails where it does not hold."
+        )
+    if sounds["p_right"] >= MAX_P:
+        return f"{by_label} No difference in accuracy between the kinds is shown."
+    each = ", ".join(
+        f"{percent(told['accuracy'])} {KINDS[kind]}" for kind, told in kinds.items()
+    )
+    return (
+        f"{by_label} The network is not equally good on all kinds: {each}. Its overall "
+        "accuracy holds only for the same mixture of clips."
+    )
+
+
+def on_calibration(told: dict[str, Any], accuracy: float) -> str:
+    """Say whether the probabilities can be taken at their word."""
+    if told["ece"] <= told["ece_by_chance"]:
+        meaning = "So nothing speaks against these probabilities."
+    else:
+        which = "too high" if told["confidence"] > accuracy else "too low"
+        meaning = f"So these probabilities are off, on the whole {which}."
+    return (
+        f"Expected calibration error {told['ece']:.3f}; with true probabilities it "
+        f"stays below {told['ece_by_chance']:.3f} in 95 % of test sets like this one. "
+        f"{meaning} Mean confidence {percent(told['confidence'])}, accuracy "
+        f"{percent(accuracy)}. Brier score {told['brier']:.3f} (0 is best; always "
+        f"telling the labels' shares gives {told['brier_of_shares']:.3f})."
+    )
