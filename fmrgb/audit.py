@@ -5,8 +5,10 @@ Axes: B batch, C channels, T frames, H height, W width.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
+
+import lightning as L
 
 from fmrgb import facts
 from fmrgb.census import Census, count
@@ -14,9 +16,17 @@ from fmrgb.facts import Finding
 from fmrgb.learner import Learner, Settings
 from fmrgb.loader import CACHE_BYTES, ClipSet, View, batches
 from fmrgb.manifest import Row
+from fmrgb.memory import in_bytes
 from fmrgb.splits import leaks, sources
 from fmrgb.trainer import make_card
-from fmrgb.trial import Trial, or_what_would_fit, try_steps
+from fmrgb.trial import (
+    Trial,
+    clips_that_fit,
+    first,
+    or_what_would_fit,
+    too_many,
+    try_steps,
+)
 
 FAR_LOSS = 2.0  # beyond guessing; where a fresh network comes out, its input runs off
 MANY_LEAKS = 3  # are named one by one
@@ -69,7 +79,7 @@ class Audit:
 
     def short(self) -> list[str]:
         """Say the most important: what there is, what it costs, what to beware of."""
-        return [self.census.short(), self._of_cost(), *self._of_warnings()]
+        return [self.census.short(), *self._of_cost(), *self._of_warnings()]
 
     def lines(self) -> list[str]:
         """Say all of it."""
@@ -88,20 +98,22 @@ class Audit:
             f"one batch {list(trial.shape)} through the untrained network: loss "
             f"{trial.loss:.3f}, guessing has {trial.loss_of_guessing:.3f}"
         )
-        return [*told, self._of_cost(), *self._of_warnings()]
+        return [*told, *self._of_cost(), *self._of_warnings()]
 
     def _of_warnings(self) -> list[str]:
         return [f"warning: {warning}" for warning in self.warnings]
 
-    def _of_cost(self) -> str:
+    def _of_cost(self) -> list[str]:
         cost, trial = self.cost, self.trial
-        return (
+        return [
             f"{trial.parameters:,} parameters; {cost.steps_per_epoch} steps of "
-            f"{trial.seconds:.2g} s per epoch, about "
+            f"{trial.seconds:.2g} s make an epoch of about "
             f"{in_time(cost.seconds_per_epoch)}, all epochs at most "
-            f"{in_time(cost.seconds_at_most)}; {in_bytes(cost.peak_bytes)} of memory "
-            f"({in_bytes(cost.cached_bytes)} clips) on {trial.device}"
-        )
+            f"{in_time(cost.seconds_at_most)} ({trial.device}, precision "
+            f"{trial.precision})",
+            f"{in_bytes(cost.peak_bytes)} of memory, {in_bytes(cost.cached_bytes)} of "
+            "it clips",
+        ]
 
 
 def audit(
@@ -140,6 +152,7 @@ def audit(
             *census.warnings(),
             *facts.warnings(findings),
             *_of_trial(trial, cost),
+            *_of_room(rows, view, settings, trial),
             *notes,
         ],
     )
@@ -161,14 +174,13 @@ def try_out(
     batch = next(iter(batches(clips, batch_size=settings.batch_size, shuffle=False)))
     card = make_card(clips, settings, recipe)
 
-    def make() -> Learner:
-        return Learner(card, settings)
+    def make(precision: str = settings.precision) -> Learner:
+        L.seed_everything(settings.seed, workers=True, verbose=False)
+        return Learner(card, replace(settings, precision=precision))
 
-    fits = clips_that_fit(make, batch)
+    fits = clips_that_fit(lambda: make("32"), batch)  # takes the most memory
     return or_what_would_fit(
-        lambda: try_steps(make(), [part[:fits] for part in batch]),
-        make,
-        settings.batch_size,
+        lambda: try_steps(make(), first(batch, fits)), make, settings.batch_size
     )
 
 
@@ -199,6 +211,16 @@ def _in_few(leaks: list[str]) -> list[str]:
     return [*told, "with a leak, the score says too much: it rewards known sources"]
 
 
+def _of_room(
+    rows: Sequence[Row], view: View, settings: Settings, trial: Trial
+) -> list[str]:
+    """Say how many clips would fit, if fewer than a batch were tried for that."""
+    n_train = sum(row.split == "train" for row in rows)
+    tried = trial.shape[0]
+    fits = tried >= min(settings.batch_size, n_train)
+    return [] if fits else [too_many(settings, view, tried)]
+
+
 def _of_trial(trial: Trial, cost: Cost) -> list[str]:
     """Say what is wrong with the first steps."""
     told = []
@@ -214,15 +236,6 @@ def _of_trial(trial: Trial, cost: Cost) -> list[str]:
             f"{in_bytes(free)} are free: give a smaller --size or fewer --frames"
         )
     return told
-
-
-def in_bytes(number: float) -> str:
-    """Write a number of bytes for people."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}"
-        number /= 1024
-    return f"{number:.1f} GiB"
 
 
 def in_time(seconds: float) -> str:

@@ -38,6 +38,7 @@ from fmrgb.trainer import train
 
 TRAININGS = 2  # whole trainings whose epochs a search may take, unless told otherwise
 ALONE: dict[str, Any] = {"devices": "1", "nodes": 1, "strategy": "auto"}
+PACE = ("workers", "precision", *ALONE)  # settings that change little but the pace
 JOURNAL = "lr_search.journal"  # in the run folder, unless told otherwise
 
 
@@ -49,6 +50,7 @@ class Plan:
         names: the settings that are searched, out of `spaces`; lr is among them.
         trials: at most this many.
         epochs: at most this many in all trials together; None allows `TRAININGS`.
+            Processes that begin their last trials at the same instant may need more.
         storage: where trials are kept: a file, or the URL of a database, that several
             processes can share; None takes a file in the run folder.
     """
@@ -68,11 +70,11 @@ class Found:
     """What a search came to.
 
     Attributes:
-        settings: those given, with the best values in their places.
+        values: the best ones, by the name of the setting.
         told: what was found and at what cost, one sentence each.
     """
 
-    settings: Settings
+    values: dict[str, Any]
     told: list[str]
 
 
@@ -100,6 +102,8 @@ def search(
     quiet: bool = False,
 ) -> Found:
     """Find the settings with the lowest validation loss; test rows are not touched.
+
+    Trials run on one device, whatever the training after them will run on.
 
     A search that was stopped goes on to the trials that it would have come to; one that
     has ended is only read.
@@ -133,9 +137,7 @@ def search(
     with styled(), whole_file(folder / "lr_search.png") as part:
         part.write_bytes(draw_trials(trials, best))
     shutil.rmtree(folder / "search", ignore_errors=True)
-    return Found(
-        replace(settings, **best.params), told(trials, best, length=hunt.length)
-    )
+    return Found(dict(best.params), told(trials, best, length=hunt.length))
 
 
 class _Hunt:
@@ -171,8 +173,7 @@ class _Hunt:
         known = {
             **asdict(self._settings),
             **asdict(self._view),
-            "workers": 0,  # it changes nothing but the pace
-            **ALONE,
+            **dict.fromkeys(PACE),
             "samples": self._recipe,
             "clips": sorted((r.split, r.label, r.path.name) for r in clips),
             "search": [*self._plan.names, self._plan.trials, self.cost],

@@ -51,7 +51,7 @@ def draw_trials(trials: Sequence[FrozenTrial], best: FrozenTrial) -> bytes:
     """
     figure = Figure(figsize=(6.4, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    axes.set(xscale="log", xlabel="highest learning rate", yscale="log")
+    axes.set(xscale="log", xlabel="highest learning rate")
     axes.set_ylabel("lowest validation loss (nat)")
     looks: dict[str, dict[str, Any]] = {
         "complete": {"marker": "o", "color": CURVE, "label": "whole schedule"},
@@ -78,8 +78,6 @@ def draw_trials(trials: Sequence[FrozenTrial], best: FrozenTrial) -> bytes:
     axes.plot(
         best.params["lr"], outcome(best)["val_loss"], linestyle="", label=label, **ring
     )
-    axes.yaxis.set_major_formatter("{x:.3g}")
-    axes.yaxis.set_minor_formatter("{x:.3g}")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     return png(figure)

@@ -137,7 +137,7 @@ def suited(card: Card, origin: Origin) -> Card:
         )
     mean, std = list(card.mean), list(card.std)
     for match in found:
-        for plane in _levels(match, card):
+        for plane in _known_levels(match, card):
             shares_Q = match.shares_PQ[match.planes.index(plane)].numpy()
             at = card.view.channels.index(plane)
             for ours, theirs in ((mean, known.mean), (std, known.std)):
@@ -147,7 +147,7 @@ def suited(card: Card, origin: Origin) -> Card:
     return replace(card, model_size=known.model_size, mean=mean, std=std)
 
 
-def _levels(match: Match, card: Card) -> tuple[str, ...]:
+def _known_levels(match: Match, card: Card) -> tuple[str, ...]:
     """Return the known planes that are levels of the clip, not changes of them."""
     return tuple(plane for plane in match.known if plane in card.view.channels)
 
@@ -166,10 +166,14 @@ def take_weights(network: Network, origin: Origin) -> Taken:
     n_taken, inflated, left = 0, [], []
     for match in found:
         if not match.known:
-            left.append(f"{match.part}, {', '.join(match.planes)} unknown there")
+            planes = ", ".join(p for p in match.planes if p in card.view.channels)
+            left.append(f"{match.part}, {planes} unknown there")
             continue
         mine, source = _network(ours, match.part), _network(theirs, match.source)
         n_taken += _take_network(mine, source, match, first, rows)
+        _take_scales(
+            ours.get_submodule(match.part), theirs.get_submodule(match.source), match
+        )
         inflated += _inflated(mine, source, first, match)
     if isinstance(ours, Senses):
         same = all(m.known and m.part == m.source for m in found)
@@ -183,7 +187,7 @@ def take_weights(network: Network, origin: Origin) -> Taken:
         origin=origin.name,
         n_taken=n_taken,
         n_weights=sum(p.numel() for p in ours.parameters()),
-        normalised=tuple(plane for match in found for plane in _levels(match, card)),
+        normalised=tuple(p for match in found for p in _known_levels(match, card)),
         inflated=tuple(inflated),
         left=tuple(left),
     )
@@ -208,6 +212,19 @@ def _take_network(
     n_planes = len(match.planes)
     from_zero = kernels.numel() * (n_planes - len(match.known)) // n_planes
     return _take(ours, theirs, rows, changed) - from_zero
+
+
+def _take_scales(ours: nn.Module, theirs: nn.Module, match: Match) -> None:
+    """Take how much each plane changes, where both networks see changes."""
+    if not (isinstance(ours, Sense) and isinstance(theirs, Sense)):
+        return
+    # Changes stand behind as many levels.
+    shares_PQ = match.shares_PQ[len(match.planes) // 2 :, len(match.theirs) // 2 :]
+    known_P = shares_PQ.any(dim=1)
+    mix_PQ = shares_PQ[known_P] / shares_PQ[known_P].sum(dim=1, keepdim=True)
+    for name in ("running_mean", "running_var"):
+        values_Q = theirs.scale.get_buffer(name)
+        ours.scale.get_buffer(name)[known_P] = mix_PQ @ values_Q
 
 
 def _take(

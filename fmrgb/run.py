@@ -1,11 +1,11 @@
 """From a manifest to a run folder: split, train, judge on untouched clips, report."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fmrgb.audit import audit
+from fmrgb.audit import Audit, audit
 from fmrgb.census import count
 from fmrgb.checkpoint import load_checkpoint
 from fmrgb.evaluate import predict_rows
@@ -172,29 +172,16 @@ def _run_split(
     plan: Plan | None,
 ) -> Run:
     """Train and judge on rows that carry their splits."""
-    known = audit(
-        rows, material.view, settings, recipe=material.recipe, notes=material.notes
-    )
-    if say:
-        for line in known.short():
-            say(line)
-    found = None
-    if plan:
-        how: dict[str, Any] = {"recipe": material.recipe, "quiet": quiet}
-        found = search(rows, material.view, settings, plan=plan, folder=folder, **how)
-        settings = found.settings
+    known = _audited(material, settings, rows, say)
+    how: dict[str, Any] = {"folder": folder, "recipe": material.recipe, "quiet": quiet}
+    settled = replace(settings, precision=known.trial.precision)
+    found = search(rows, material.view, settled, plan=plan, **how) if plan else None
+    values = found.values if found else {}
+    settings, settled = replace(settings, **values), replace(settled, **values)
     chosen = _choices(material, settings, shares, plan)
     keep_choices(folder, rows, {**chosen, "samples": material.recipe})
     keep_audit(folder, known.as_dict())
-    trained = train(
-        rows,
-        material.view,
-        settings,
-        folder=folder,
-        recipe=material.recipe,
-        quiet=quiet,
-        resume=resume,
-    )
+    trained = train(rows, material.view, settled, resume=resume, **how)
     told = _judge(trained.best, rows, settings.batch_size)
     scores = {name: score(predictions) for name, predictions in told.items()}
     begun_with = trained.taken.lines() if trained.taken else []
@@ -212,6 +199,22 @@ def _run_split(
     return Run(scores, told["test"], trained, report, faults, warnings, found)
 
 
+def _audited(
+    material: Material,
+    settings: Settings,
+    rows: Sequence[Row],
+    say: Callable[[str], None] | None,
+) -> Audit:
+    """Look at the data and try a few steps; tell what was found."""
+    known = audit(
+        rows, material.view, settings, recipe=material.recipe, notes=material.notes
+    )
+    if say:
+        for line in known.short():
+            say(line)
+    return known
+
+
 def _facts(material: Material, rows: Sequence[Row]) -> list[str]:
     """Say what the samples are, and which were set aside."""
     told = count(rows, sources(rows)).facts()
@@ -220,9 +223,9 @@ def _facts(material: Material, rows: Sequence[Row]) -> list[str]:
 
 def _found_by(runs: Sequence[Run], plan: Plan | None) -> dict[str, Any]:
     """Return what each run's search found, by the name of the setting."""
-    found = [run.found.settings for run in runs if run.found]
+    found = [run.found.values for run in runs if run.found]
     names = plan.names if plan else ()
-    return {name: [getattr(settings, name) for settings in found] for name in names}
+    return {name: [values[name] for values in found] for name in names}
 
 
 def _choices(

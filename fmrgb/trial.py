@@ -3,14 +3,10 @@
 Axes: B batch, C channels, T frames, H height, W width.
 """
 
-import gc
 import math
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import lightning as L
@@ -23,20 +19,13 @@ from fmrgb.callbacks import only_our_words
 from fmrgb.errors import TrainingError
 from fmrgb.learner import Learner, Settings
 from fmrgb.loader import View
+from fmrgb.memory import free_memory, is_out_of_memory, let_go, peak_of_process
 from fmrgb.precision import choose_precision
 
 STEPS = 3  # the first is slower: what it reserves is used again
 LONG_STEP = 2.0  # s; from here on one step will do
 FEW, MANY = 2, 4  # clips, from which the need of more is reckoned
-CONTAINER = Path("/sys/fs/cgroup")
 SPARE = 4  # one clip in so many is tried beside: a training holds more than a trial
-OUT_OF_MEMORY = (  # parts of the reports of it; there is no class for all
-    "out of memory",  # CUDA
-    "not enough memory",  # CPU on Windows
-    "can't allocate memory",  # CPU elsewhere
-    "ALLOC_FAILED",  # cuDNN, cuBLAS
-    "could not create a",  # oneDNN: a primitive, a memory object
-)
 
 Batch = tuple[Tensor, Tensor, Tensor]  # uint8 [B, C, T, H, W], classes [B], numbers [B]
 Result = TypeVar("Result")
@@ -48,6 +37,7 @@ class Trial:
 
     Attributes:
         device: where they ran, "cpu" or the name of the GPU.
+        precision: the numbers they were computed in, as Lightning names them.
         shape: sizes [B, C, T, H, W] of the batch.
         parameters: numbers that are learnt.
         loss: cross-entropy of the untrained network.
@@ -59,6 +49,7 @@ class Trial:
     """
 
     device: str
+    precision: str
     shape: tuple[int, ...]
     parameters: int
     loss: float
@@ -77,7 +68,6 @@ def try_steps(learner: Learner, batch: Batch, steps: int = STEPS) -> Trial:
         batch: clips uint8 [B, C, T, H, W], classes [B], numbers of rows [B].
         steps: at most so many; one where it takes long.
     """
-    L.seed_everything(learner.settings.seed, workers=True, verbose=False)
     torch.set_flush_denormal(True)
     watch = _Watch(batch)
     precision: Any = choose_precision(
@@ -101,6 +91,7 @@ def try_steps(learner: Learner, batch: Batch, steps: int = STEPS) -> Trial:
         trainer.fit(learner, again, again)
     return Trial(
         device=watch.device,
+        precision=precision,
         shape=tuple(batch[0].shape),
         parameters=sum(p.numel() for p in learner.parameters()),
         loss=watch.loss,
@@ -162,36 +153,6 @@ def _now() -> float:
     return time.perf_counter()
 
 
-def peak_of_process() -> int:
-    """Return the most memory, in bytes, that this process has held so far."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
-def free_memory() -> int | None:
-    """Return the bytes of memory that are free, or None where that cannot be known.
-
-    Where a container has less than its machine, what the container has left.
-    """
-    found = []
-    with suppress(OSError, LookupError, ValueError):
-        told = _numbers_in(Path("/proc/meminfo"))
-        found.append(told["MemAvailable:"] * 1024)
-    with suppress(OSError, LookupError, ValueError):
-        limit = int((CONTAINER / "memory.max").read_text())  # ValueError: none is set
-        used = int((CONTAINER / "memory.current").read_text())
-        cached = _numbers_in(CONTAINER / "memory.stat")["inactive_file"]
-        found.append(limit - used + cached)
-    return min(found) if found else None
-
-
-def _numbers_in(table: Path) -> dict[str, int]:
-    lines = (line.split() for line in table.read_text().splitlines())
-    return {words[0]: int(words[1]) for words in lines}
-
-
 def clips_that_fit(make: Callable[[], Learner], batch: Batch) -> int:
     """Reckon, where no GPU is, how many clips of a batch fit into the free memory.
 
@@ -210,13 +171,14 @@ def clips_that_fit(make: Callable[[], Learner], batch: Batch) -> int:
     if torch.cuda.is_available() or n_clips <= MANY or free is None:
         return n_clips
     few, many = (
-        try_steps(make(), _first(batch, n), steps=1).peak_bytes for n in (FEW, MANY)
+        try_steps(make(), first(batch, n), steps=1).peak_bytes for n in (FEW, MANY)
     )
     each = (many - few) / (MANY - FEW)
     return n_clips if each * (n_clips - MANY) <= free else MANY + int(free / each)
 
 
-def _first(batch: Batch, n_clips: int) -> Batch:
+def first(batch: Batch, n_clips: int) -> Batch:
+    """Return the first clips of a batch as one."""
     levels, truth, numbers = batch
     return levels[:n_clips], truth[:n_clips], numbers[:n_clips]
 
@@ -246,8 +208,8 @@ def or_what_would_fit(
     if fits:
         raise TrainingError(f"{too_many(make().settings, card.view, fits)} ({said})")
     raise TrainingError(
-        f"not even one clip of {list(card.view.shape)} fits into memory; give a smaller "
-        f"--size, fewer --frames or a smaller --model_size ({said})"
+        f"not even one clip of {list(card.view.shape)} fits into memory; give a "
+        f"smaller --size, fewer --frames or a smaller --model_size ({said})"
     )
 
 
@@ -255,18 +217,10 @@ def too_many(settings: Settings, view: View, fits: int) -> str:
     """Say that only `fits` clips fit into memory, and how to learn from as many."""
     steps = math.ceil(settings.batch_size * settings.accumulate / fits)
     return (
-        f"a batch of {settings.batch_size} clips of {list(view.shape)} does not fit into "
-        f"memory; --batch_size {fits} does, and with --accumulate {steps} every update "
-        f"still learns from {fits * steps} clips"
+        f"a batch of {settings.batch_size} clips of {list(view.shape)} does not fit "
+        f"into memory; --batch_size {fits} does, and with --accumulate {steps} every "
+        f"update still learns from {fits * steps} clips"
     )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out, on a CPU or a GPU."""
-    if isinstance(error, MemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(t in text for t in OUT_OF_MEMORY)
 
 
 def largest_fitting(make: Callable[[], Learner], batch_size: int) -> int:
@@ -280,7 +234,7 @@ def largest_fitting(make: Callable[[], Learner], batch_size: int) -> int:
         clips that do; 0 if not even one does.
     """
     while batch_size := batch_size // 2:
-        _let_go()
+        let_go()
         try:
             learner = make()
             n_clips = batch_size + batch_size // SPARE
@@ -294,10 +248,3 @@ def largest_fitting(make: Callable[[], Learner], batch_size: int) -> int:
         else:
             return batch_size
     return 0
-
-
-def _let_go() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()

@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "fmrgb"
 LAYERS: list[set[str]] = [  # a module may import from the lines above its own
     {"errors", "fields"},
-    {"options", "files", "names"},
+    {"options", "files", "names", "memory"},
     {"tracks", "stack", "train_options", "intervals", "study"},
     {"media", "mp4", "sound", "align", "sample", "manifest", "engine", "models"},
     {"ffmpeg_program", "preflight", "view", "page", "facts", "join", "calibration"},

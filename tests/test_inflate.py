@@ -134,7 +134,7 @@ def test_the_network_of_a_picture_alone_sees_its_changes_too():
 def test_planes_of_one_sense_have_one_network_whatever_the_fusion():
     found = matches(card("mel", fusion="senses"), card(*ALL, fusion="senses"))
     assert [(match.part, match.source, match.known) for match in found] == [
-        ("", "sound", ("mel",))
+        ("", "sound", ("mel", "change of mel"))
     ]
 
 

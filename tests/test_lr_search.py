@@ -121,17 +121,17 @@ def test_every_setting_of_the_flag_has_a_range_and_the_default_is_one():
     assert Plan().trials == TRIALS
 
 
-def test_the_rate_with_the_lowest_loss_is_found_and_nothing_else_changed(
-    stub, tmp_path
-):
+def test_the_rate_with_the_lowest_loss_is_found_and_nothing_else(stub, tmp_path):
     found = find(tmp_path)
     nearest = min(GRID, key=lambda rate: abs(math.log10(rate) - BEST))
-    assert loss_of(found.settings, 0) <= loss_of(replace(SETTINGS, lr=nearest), 0)
-    assert replace(found.settings, lr=SETTINGS.lr) == SETTINGS
+    assert loss_of(replace(SETTINGS, **found.values), 0) <= loss_of(
+        replace(SETTINGS, lr=nearest), 0
+    )
+    assert set(found.values) == {"lr"}
     (won,) = [t for t in trials(tmp_path) if t["chosen"] == "true"]
-    assert float(won["lr"]) == found.settings.lr
+    assert float(won["lr"]) == found.values["lr"]
     assert won["state"] == "complete"
-    assert float(won["val_loss"]) == loss_of(found.settings, 5)
+    assert float(won["val_loss"]) == loss_of(replace(SETTINGS, **found.values), 5)
     losses = [float(t["val_loss"]) for t in trials(tmp_path) if t["epochs"] == "6"]
     assert float(won["val_loss"]) == min(losses)
 
@@ -199,7 +199,7 @@ def test_other_settings_are_searched_from_the_given_ones(stub, tmp_path):
     assert {t["batch_size"] for t in tried} <= {"3", "6", "12"}
     (won,) = [t for t in tried if t["chosen"] == "true"]
     for name in names:
-        assert str(getattr(found.settings, name)) == won[name]
+        assert str(found.values[name]) == won[name]
 
 
 def test_rates_at_which_the_loss_is_no_number_do_not_stop_the_search(stub, tmp_path):
@@ -210,7 +210,7 @@ def test_rates_at_which_the_loss_is_no_number_do_not_stop_the_search(stub, tmp_p
 
     stub.loss = bursting
     found = find(tmp_path)
-    assert 0.003 < found.settings.lr < 0.011
+    assert 0.003 < found.values["lr"] < 0.011
     states = {t["lr"]: t for t in trials(tmp_path)}
     assert states[str(GRID[-1])]["state"] == "diverged"
     assert states[str(GRID[-1])]["epochs"] == "1"
@@ -234,7 +234,9 @@ def test_a_fault_of_the_clips_is_no_fault_of_the_rate(tmp_path):
 def test_a_rate_at_the_edge_of_the_range_is_told(stub, tmp_path):
     inside = find(tmp_path / "inside")
     assert len(inside.told) == 1
-    assert inside.told[0].startswith(f"searched: lr {inside.settings.lr:.2g}, the best")
+    assert inside.told[0].startswith(
+        f"searched: lr {inside.values['lr']:.2g}, the best"
+    )
     assert f"({stub.epochs()} in all)" in inside.told[0]
     stub.loss = lambda settings, epoch: -math.log(settings.lr) + 5
     edge = find(tmp_path / "edge")
@@ -278,7 +280,7 @@ def test_a_search_goes_on_with_the_same_choices_only(stub, tmp_path):
     for other in (replace(SETTINGS, epochs=25), replace(SETTINGS, weight_decay=0.5)):
         with pytest.raises(InputError, match=r"journal holds a search with other choi"):
             find(tmp_path, other)
-    find(tmp_path, replace(SETTINGS, workers=2))  # no choice that matters
+    find(tmp_path, replace(SETTINGS, workers=2, precision="32"))  # these may differ
 
 
 def test_nothing_but_the_table_the_picture_and_the_journal_is_left(stub, tmp_path):
@@ -313,7 +315,7 @@ def test_the_picture_shows_every_kind_of_trial(stub, tmp_path, monkeypatch):
         if kind != "no number":
             losses = [float(t["val_loss"]) for t in of_kind]
             assert list(lines[kind].get_ydata()) == losses
-    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert axes.get_xscale() == "log"
     assert (tmp_path / "lr_search.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -407,7 +409,7 @@ def test_real_trials_are_the_same_after_a_kill_and_never_see_test_samples(
     losses = {
         float(t["lr"]): float(t["val_loss"]) for t in told if t["state"] == "complete"
     }
-    assert losses[whole.settings.lr] == min(losses.values())
+    assert losses[whole.values["lr"]] == min(losses.values())
     assert not (tmp_path / "run" / "search").exists()
 
 
@@ -462,7 +464,7 @@ def test_every_fold_searches_on_its_own_clips(stub, tmp_path, monkeypatch):
     settings = replace(SETTINGS, epochs=4)
     how: dict[str, Any] = {"n_folds": 2, "plan": Plan(trials=8), "quiet": True}
     done = run.run_folds(material, settings, folder=tmp_path / "run", **how)
-    rates = [r.found.settings.lr for r in done.runs if r.found]
+    rates = [r.found.values["lr"] for r in done.runs if r.found]
     assert rates == pytest.approx([0.1, 0.01])
     for rate, k in zip(rates, (1, 2), strict=True):
         fold = tmp_path / "run" / f"fold{k}"
