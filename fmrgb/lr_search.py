@@ -36,6 +36,7 @@ from fmrgb.page import styled
 from fmrgb.study import HALVING, ListThenTPE, open_study, using
 from fmrgb.trainer import train
 
+AS_GOOD = 0.02  # part of the lowest loss; less between two trials is luck
 TRAININGS = 2  # whole trainings whose epochs a search may take, unless told otherwise
 ALONE: dict[str, Any] = {"devices": "1", "nodes": 1, "strategy": "auto"}
 PACE = ("workers", "precision", *ALONE)  # settings that change little but the pace
@@ -103,6 +104,9 @@ def search(
 ) -> Found:
     """Find the settings with the lowest validation loss; test rows are not touched.
 
+    Of settings that are as good, those with the rate nearest to the given one are
+    taken: where short trainings learn nothing, the lowest loss says nothing.
+
     Trials run on one device, whatever the training after them will run on.
 
     A search that was stopped goes on to the trials that it would have come to; one that
@@ -163,6 +167,7 @@ class _Hunt:
         self.study = open_study(
             where,
             self._name(),
+            sampler=ListThenTPE(self._first_values(), settings.seed),
             first_look=math.ceil(self.length / HALVING),
             alone=plan.storage is None,
         )
@@ -195,9 +200,6 @@ class _Hunt:
         is_over = len(trials) >= self._plan.trials or spent + self.length > self.cost
         if "winner" in self.study.user_attrs or (trials and is_over):
             return None
-        # A seed for each trial: a search that was stopped draws the same values.
-        seed = (self._settings.seed + len(trials)) % 2**32
-        self.study.sampler = ListThenTPE(self._first_values(), seed)
         trial = self.study.ask(self._space)
         trial.set_user_attr("owner", self._owner)
         return trial
@@ -208,9 +210,8 @@ class _Hunt:
 
     def _first_values(self) -> list[dict[str, Any]]:
         """Return the settings of the first trials, those of the nearest rate first."""
-        known, lr = asdict(self._settings), self._settings.lr
-        near = sorted(GRID, key=lambda rate: abs(math.log(rate / lr)))
-        return [{**known, "lr": rate} for rate in near]
+        known = asdict(self._settings)
+        return [{**known, "lr": rate} for rate in sorted(GRID, key=self._distance)]
 
     def run(self, trial: Trial, bar: "tqdm[Any]") -> None:
         """Train a trial to its end, or until others are seen to be better."""
@@ -250,13 +251,25 @@ class _Hunt:
         """Return the trial that won; once told, it stays, whatever comes after."""
         trials = self.study.get_trials(deepcopy=False)
         if "winner" not in self.study.user_attrs:
-            if not any(t.state is TrialState.COMPLETE for t in trials):
+            losses = {
+                t.number: t.value
+                for t in trials
+                if t.state is TrialState.COMPLETE and t.value is not None
+            }
+            if not losses:
                 raise TrainingError(
                     f"the loss became no number in all {len(trials)} trials of the "
                     "search; look at the samples"
                 )
-            self.study.set_user_attr("winner", self.study.best_trial.number)
+            limit = min(losses.values()) * (1 + AS_GOOD)
+            good = [number for number, loss in losses.items() if loss <= limit]
+            nearest = min(good, key=lambda n: self._distance(trials[n].params["lr"]))
+            self.study.set_user_attr("winner", nearest)
         return trials[int(self.study.user_attrs["winner"])]
+
+    def _distance(self, rate: float) -> float:
+        """Measure how far a rate lies from the given one, on a scale of logarithms."""
+        return abs(math.log(rate / self._settings.lr))
 
 
 class _Watch(Callback):

@@ -91,7 +91,7 @@ def told(trials: Sequence[FrozenTrial], best: FrozenTrial, *, length: int) -> li
     ]
     epochs = sum(outcome(t).get("epochs", 0) for t in trials)
     lines = [
-        f"searched: {', '.join(values)}, the best of {len(trials)} trials of up to "
+        f"searched: {', '.join(values)}, found by {len(trials)} trials of up to "
         f"{length} epochs ({epochs} in all) on the training and validation clips"
     ]
     low, high = math.sqrt(GRID[0] * GRID[1]), math.sqrt(GRID[-1] * GRID[-2])

@@ -14,7 +14,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.exceptions import OptunaError
 from optuna.pruners import SuccessiveHalvingPruner
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
@@ -30,12 +30,21 @@ NO_STUDIES = (ValueError, KeyError, TypeError, ImportError, OSError, RuntimeErro
 FAILING = (OptunaError, SQLAlchemyError)
 
 
-class ListThenTPE(TPESampler):
-    """Takes the values of the first trials from a list, draws those of the others."""
+class ListThenTPE(BaseSampler):
+    """Takes the values of the first trials from a list, draws those of the others.
+
+    What is drawn for a trial hangs on its number and on what is known by then, not on
+    what this process has drawn before: a search that was stopped goes on the same way.
+    """
 
     def __init__(self, first: Sequence[dict[str, Any]], seed: int) -> None:
-        super().__init__(seed=seed, n_startup_trials=1)
-        self._first = first
+        self._first, self._seed = first, seed
+        self._tpe = TPESampler()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Give every trial a chance of its own."""
+        seed = (self._seed + trial.number) % 2**32
+        self._tpe = TPESampler(seed=seed, n_startup_trials=1)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -43,7 +52,16 @@ class ListThenTPE(TPESampler):
         """Draw nothing for a trial of the list."""
         if trial.number < len(self._first):
             return {}
-        return super().infer_relative_search_space(study, trial)
+        return self._tpe.infer_relative_search_space(study, trial)
+
+    def sample_relative(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        search_space: dict[str, BaseDistribution],
+    ) -> dict[str, Any]:
+        """Draw the values that are drawn together."""
+        return self._tpe.sample_relative(study, trial, search_space)
 
     def sample_independent(
         self,
@@ -54,7 +72,7 @@ class ListThenTPE(TPESampler):
     ) -> Any:
         """Return the value of the list, moved into the range, or a drawn one."""
         if trial.number >= len(self._first):
-            return super().sample_independent(
+            return self._tpe.sample_independent(
                 study, trial, param_name, param_distribution
             )
         value = self._first[trial.number][param_name]
@@ -63,12 +81,15 @@ class ListThenTPE(TPESampler):
         return value
 
 
-def open_study(where: str, name: str, *, first_look: int, alone: bool) -> Study:
+def open_study(
+    where: str, name: str, *, sampler: BaseSampler, first_look: int, alone: bool
+) -> Study:
     """Open the study of this name, or begin it.
 
     Args:
         where: a file, or the URL of a database; processes may share either.
         name: what tells it from other studies there.
+        sampler: chooses the values of trials.
         first_look: epochs after which a trial is first compared with the others; then
             after `HALVING` times as many, and so on.
         alone: refuse a place that holds another study.
@@ -92,6 +113,7 @@ def open_study(where: str, name: str, *, first_look: int, alone: bool) -> Study:
         return optuna.create_study(
             study_name=name,
             storage=storage,
+            sampler=sampler,
             pruner=SuccessiveHalvingPruner(first_look, HALVING),
             load_if_exists=True,
         )

@@ -5,7 +5,6 @@ Axes: B batch, C channels, T frames, H height, W width.
 
 import math
 import pickle
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from fmrgb.loader import ClipSet, View, batches, class_weights, statistics
 from fmrgb.manifest import Row
 from fmrgb.precision import choose_precision
 from fmrgb.pretrained import Taken
-from fmrgb.trial import or_what_would_fit
+from fmrgb.trial import ctrl_c_goes_on, or_what_would_fit
 
 CLIP_GRADIENT = 1.0  # largest norm of a step's gradient
 AVERAGED_EPOCHS = 3  # how far back the weights reach that are judged and kept
@@ -167,9 +166,15 @@ def _fit(
     mean = _averaging(math.ceil(len(loaders["train"]) / settings.accumulate))
     seeds = SeedOfEpoch(settings.seed)
     callbacks = [seeds, mean, history, stopper, *others, best, last]
-    with only_our_words():
+    with only_our_words(), ctrl_c_goes_on():
         trainer = _trainer(settings, folder, callbacks + ([] if quiet else [Bar()]))
-        fit_or_stop(trainer, learner, loaders, start_from)
+        trainer.fit(
+            learner,
+            loaders["train"],
+            loaders["val"],
+            ckpt_path=start_from,
+            weights_only=True,
+        )
     if best.best_model_score is None or not best.best_model_score.isfinite():
         for name in ("best.ckpt", "last.ckpt"):
             (folder / name).unlink(missing_ok=True)
@@ -232,30 +237,6 @@ def _averaging(steps_per_epoch: int) -> EMAWeightAveraging:
     Averaging", here with exponentially falling shares.
     """
     return EMAWeightAveraging(decay=1 - 1 / (AVERAGED_EPOCHS * steps_per_epoch))
-
-
-def fit_or_stop(
-    trainer: L.Trainer,
-    learner: Learner,
-    loaders: dict[str, Any],
-    start_from: Path | None,
-) -> None:
-    """Run the epochs; Ctrl-C comes out as KeyboardInterrupt.
-
-    Raises:
-        KeyboardInterrupt: if Ctrl-C was pressed.
-    """
-    try:
-        trainer.fit(
-            learner,
-            loaders["train"],
-            loaders["val"],
-            ckpt_path=start_from,
-            weights_only=True,
-        )
-    except SystemExit:  # Lightning's answer to Ctrl-C, which it then switches off
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt from None
 
 
 def is_over(history: Sequence[dict[str, float]], settings: Settings) -> bool:

@@ -4,8 +4,10 @@ Axes: B batch, C channels, T frames, H height, W width.
 """
 
 import math
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -88,7 +90,8 @@ def try_steps(learner: Learner, batch: Batch, steps: int = STEPS) -> Trial:
         # Lightning takes a bare list of batches for a list of loaders.
         same: Any = [batch] * steps
         again: DataLoader[Any] = DataLoader(same, batch_size=None)
-        trainer.fit(learner, again, again)
+        with ctrl_c_goes_on():
+            trainer.fit(learner, again, again)
     return Trial(
         device=watch.device,
         precision=precision,
@@ -101,6 +104,20 @@ def try_steps(learner: Learner, batch: Batch, steps: int = STEPS) -> Trial:
         peak_bytes=watch.peak_bytes,
         free_bytes=watch.free_bytes,
     )
+
+
+@contextmanager
+def ctrl_c_goes_on() -> Iterator[None]:
+    """Let Ctrl-C come out of Lightning, which makes an end of the process of it.
+
+    Raises:
+        KeyboardInterrupt: if Ctrl-C was pressed.
+    """
+    try:
+        yield
+    except SystemExit:  # Lightning's answer to Ctrl-C, which it then switches off
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
 
 
 class _Watch(Callback):

@@ -25,7 +25,7 @@ CLIP_BYTES = len(tiny.CHANNELS) * tiny.N_FRAMES * tiny.HEIGHT * tiny.WIDTH
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    """Return twenty rows with splits: ten sources of a dark and a bright sample each."""
+    """Return twenty rows with splits: ten sources, a dark and a bright sample each."""
     rows = tiny.dark_and_bright(tmp_path_factory.mktemp("samples"), SPLITS)
     return [
         replace(row, group=f"g{n // 2}", width=64, height=48, fps=25.0, seconds=2.0)
@@ -60,7 +60,7 @@ def test_what_is_said_is_what_was_found(clean):
     assert said == f"one batch [4, 5, 6, 10, 14] through the untrained network: {loss}"
     assert f"{clean.trial.parameters:,} parameters; 3 steps of " in lines[-2]
     assert "precision 32)" in lines[-2]
-    assert lines[-1].endswith(" of memory, 16 KiB of it clips")
+    assert lines[-1].endswith(" of memory, 66 KiB of it clips")
     assert clean.short() == [clean.census.short(), *lines[-2:]]
 
 

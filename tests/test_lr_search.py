@@ -136,6 +136,18 @@ def test_the_rate_with_the_lowest_loss_is_found_and_nothing_else(stub, tmp_path)
     assert float(won["val_loss"]) == min(losses)
 
 
+def test_of_rates_that_are_as_good_the_nearest_to_the_given_one_is_taken(
+    stub, tmp_path
+):
+    # Nothing is learnt; the loss falls by chance, and most at the lowest rate.
+    stub.loss = lambda settings, epoch: 0.69 + 0.002 * math.log10(settings.lr)
+    found = find(tmp_path / "all", replace(SETTINGS, lr=0.03))
+    assert found.values["lr"] == pytest.approx(0.0316, rel=0.01)
+    stub.loss = lambda settings, epoch: 0.69 + 0.02 * math.log10(settings.lr)
+    found = find(tmp_path / "other", replace(SETTINGS, lr=0.03))
+    assert found.values["lr"] < 1e-4, "a difference that counts"
+
+
 def test_the_first_trials_take_the_grid_from_the_given_rate_outwards(stub, tmp_path):
     find(tmp_path, replace(SETTINGS, lr=0.012))
     tried = [float(t["lr"]) for t in trials(tmp_path)]

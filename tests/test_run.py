@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import tiny
 
+from fmrgb import run as run_module
 from fmrgb.checkpoint import load_checkpoint
 from fmrgb.errors import InputError, ManifestError, TrainingError
 from fmrgb.learner import Settings
 from fmrgb.loader import ClipSet, View, statistics
 from fmrgb.manifest import SPLITS, Row, read_csv, read_manifest, write_manifest
-from fmrgb.material import describe, gather
+from fmrgb.material import gather
 from fmrgb.run import Run, run_folds
 from fmrgb.run_folder import refuse_used
 from fmrgb.sample import load_sample, save_sample
@@ -58,6 +59,7 @@ def test_dark_and_bright_are_told_apart_on_untouched_clips(done):
 def test_the_run_folder_holds_all_that_is_promised(done):
     names = {path.name for path in done.report.parent.iterdir()}
     assert names == {
+        "audit.json",
         "best.ckpt",
         "config.json",
         "confusion.png",
@@ -178,7 +180,7 @@ def test_the_view_is_what_was_asked_for(rows, tmp_path):
         quiet=True,
     )
     view = load_checkpoint(done.trained.best).card.view
-    assert view == View(("amplitude", "frequency"), 3, 5, 7)
+    assert view == View(("amplitude", "frequency"), 3, 5, 7, tiny.CHANNELS[3:])
 
 
 def test_loud_and_quiet_are_told_apart_by_the_sound_alone(tmp_path):
@@ -225,26 +227,6 @@ def test_what_cannot_be_trained_on_leaves_no_weights(rows, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_facts_count_clips_groups_and_silence():
-    def row(split: str, label: str, group: str, sound: bool, silent: bool) -> Row:
-        known = {"label": label, "group": group, "split": split}
-        return Row(path=Path("a.pt"), has_sound=sound, silent=silent, **known)
-
-    rows = [
-        row("train", "dark", "one", True, False),
-        row("train", "dark", "one", True, True),
-        row("train", "bright", "two", False, True),
-        row("test", "bright", "", True, False),
-    ]
-    assert describe(rows, {"x.pt": "x.pt is broken"}) == [
-        "2 bright, 2 dark clips",
-        "train: 3 clips, 2 named groups",
-        "test: 1 clips",
-        "1 clips have no sound track, 1 a silent one",
-        "set aside: x.pt is broken",
-    ]
-
-
 def test_predictions_csv_lists_the_test_clips(done):
     kept = read_manifest(done.report.with_name("split.csv"))
     told = read_csv(done.report.with_name("predictions.csv"), ("path", "label"))
@@ -281,6 +263,68 @@ def test_too_many_folds_are_refused(rows, tmp_path):
     material = gather(listed(tmp_path, rows))
     with pytest.raises(ManifestError, match=r"too few for 50 folds; give fewer"):
         run_folds(material, ONCE, folder=tmp_path / "run", n_folds=50, quiet=True)
+
+
+def test_the_audit_is_kept_and_told_before_the_first_step(rows, tmp_path, monkeypatch):
+    said = []
+
+    def no_training(*_: object, **__: object) -> None:
+        said.append("training begins")
+        raise TrainingError("enough")
+
+    monkeypatch.setattr(run_module, "train", no_training)
+    folder, how = tmp_path / "run", {"quiet": True, "say": said.append}
+    with pytest.raises(TrainingError, match="enough"):
+        tiny.run_on(listed(tmp_path, rows), ONCE, folder=folder, **how)
+    kept = json.loads((folder / "audit.json").read_text())
+    assert kept["census"]["clips"] == len(rows)
+    assert said[0].startswith("24 clips of 12 sources: 12 bright, 12 dark; ")
+    assert said[-1] == "training begins"
+    again = {"folder": tmp_path / "folds", "n_folds": 3, "quiet": True}
+    said.clear()
+    monkeypatch.undo()
+    run_folds(gather(listed(tmp_path, rows)), ONCE, **again, say=said.append)
+    assert sum(line.startswith("24 clips") for line in said) == 1
+    assert (tmp_path / "folds" / "fold3" / "audit.json").is_file()
+
+
+def test_a_given_split_is_repeated_and_kept(done, rows, tmp_path):
+    given = done.report.with_name("split.csv")
+    folder = tmp_path / "run"
+    again = tiny.run_on(
+        listed(tmp_path, rows[::-1]),
+        QUICK,
+        folder=folder,
+        quiet=True,
+        given_split=given,
+    )
+    assert again.scores["test"]["clips"] == done.scores["test"]["clips"]
+    one, other = (
+        {(row.path.resolve(), row.split) for row in read_manifest(path)}
+        for path in (given, folder / "split.csv")
+    )
+    assert one == other
+    config = json.loads((folder / "config.json").read_text())
+    assert config["split"] == str(given)
+    assert "test_size" not in config
+    other_split = {"folder": folder, "quiet": True, "resume": True}
+    with pytest.raises(InputError, match="begun with other choices: split"):
+        tiny.run_on(listed(tmp_path, rows[::-1]), QUICK, **other_split)
+
+
+def test_a_given_split_that_leaks_is_a_warning(rows, tmp_path):
+    splits = ["train", "val", "test"] * 8
+    given = [replace(r, split=s) for r, s in zip(rows, splits, strict=True)]
+    write_manifest(tmp_path / "split.csv", given)
+    done = tiny.run_on(
+        listed(tmp_path, rows),
+        ONCE,
+        folder=tmp_path / "run",
+        quiet=True,
+        given_split=tmp_path / "split.csv",
+    )
+    assert done.warnings[0].endswith(": a leak")
+    assert "a leak" in done.report.read_text()
 
 
 def test_a_run_is_resumed_with_the_same_choices_only(rows, tmp_path):

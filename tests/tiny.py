@@ -79,5 +79,7 @@ def manifest(folder: Path, n_pairs: int) -> Path:
 
 def run_on(data: Path, settings: Settings, *, folder: Path, **how: Any) -> Run:
     """Gather the samples of a manifest or folder, and run."""
-    looks = {k: how.pop(k) for k in ("channels", "frames", "size") if k in how}
+    looks = {
+        k: how.pop(k) for k in ("channels", "frames", "size", "given_split") if k in how
+    }
     return run(gather(data, **looks), settings, folder=folder, **how)

@@ -4,7 +4,8 @@ Source: Tran et al. 2018, "A Closer Look at Spatiotemporal Convolutions for Acti
 Recognition", arXiv:1711.11248, section 3.5 and figure 2. `base` has the layers of
 R(2+1)D-18; `tiny` and `small` are ours, for hundreds of clips: fewer and narrower
 stages of the same kind, a smaller stem that halves T, and no widening between the two
-convolutions of a pair. Ours also takes any number of channels.
+convolutions of a pair. `mc3` and `r3d` have the layers of MC3-18 and R3D-18 (sections
+3.4 and 3.3). Ours also takes any number of channels.
 
 Both convolutions of a pair run as two-dimensional ones, over `[B * T, D, H, W]` and
 over `[B, D, T, H * W]`: the same arithmetic as 1 x k x k and k x 1 x 1, on the path
@@ -22,10 +23,19 @@ from torch import Tensor, nn
 from fmrgb.models.classifier import Classifier
 from fmrgb.models.shape import ClipShape
 
+BASE_WIDTHS = (64, 128, 256, 512)
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"widths": (16, 32, 64), "blocks": 1, "stem": (5, 2)},
     "small": {"widths": (32, 64, 128), "blocks": 2, "stem": (5, 2)},
-    "base": {"widths": (64, 128, 256, 512), "blocks": 2, "stem": (7, 1), "wide": True},
+    "base": {"widths": BASE_WIDTHS, "blocks": 2, "stem": (7, 1), "wide": True},
+    # What base becomes for weights of the paper's other networks, see fmrgb.pretrained.
+    "mc3": {
+        "widths": BASE_WIDTHS,
+        "blocks": 2,
+        "stem": (7, 1),
+        "kinds": ("full", "flat", "flat", "flat"),
+    },
+    "r3d": {"widths": BASE_WIDTHS, "blocks": 2, "stem": (7, 1), "kinds": ("full",) * 4},
 }
 BASE_STEM = 45 / 64  # features between the stem's two convolutions, per feature out
 
@@ -80,6 +90,24 @@ class OverTime(nn.Sequential):
         return out_BDTN.reshape(*out_BDTN.shape[:3], height, width)
 
 
+class OverBoth(nn.Sequential):
+    """Convolution, three frames deep, and normalisation over time and picture at once.
+
+    Shape:
+        - Input: [B, D_in, T, H, W]
+        - Output: [B, D_out, T / strides[0], H / strides[1], W / strides[1]], rounded up
+    """
+
+    def __init__(
+        self, width_in: int, width_out: int, kernel: int, strides: tuple[int, int]
+    ) -> None:
+        sides = (3, kernel, kernel)
+        steps = (strides[0], strides[1], strides[1])
+        padding = (1, kernel // 2, kernel // 2)
+        conv = nn.Conv3d(width_in, width_out, sides, steps, padding, bias=False)
+        super().__init__(conv, nn.BatchNorm3d(width_out))
+
+
 def pair(width_in: int, width_out: int, middle: int, stride: int) -> nn.Sequential:
     """Return a 1 x 3 x 3 and a 3 x 1 x 1 convolution with a ReLU between."""
     return nn.Sequential(
@@ -89,20 +117,34 @@ def pair(width_in: int, width_out: int, middle: int, stride: int) -> nn.Sequenti
     )
 
 
+def convolution(
+    kind: str, width_in: int, width_out: int, middle: int, stride: int
+) -> nn.Sequential:
+    """Return half a block: a (2+1)D "pair", a "full" 3 x 3 x 3, a "flat" 1 x 3 x 3."""
+    if kind == "full":
+        return OverBoth(width_in, width_out, 3, (stride, stride))
+    if kind == "flat":
+        return OverPicture(width_in, width_out, 3, stride)
+    return pair(width_in, width_out, middle, stride)
+
+
 class ResidualBlock(nn.Module):
-    """Two (2+1)D pairs beside a shortcut.
+    """Two convolutions of one kind beside a shortcut.
 
     Shape:
         - Input: [B, D_in, T, H, W]
-        - Output: [B, D_out, T / stride, H / stride, W / stride], rounded up
+        - Output: [B, D_out, T / stride, H / stride, W / stride], rounded up; T stays if
+          the kind is flat
     """
 
-    def __init__(self, width_in: int, width_out: int, stride: int, wide: bool) -> None:
+    def __init__(
+        self, width_in: int, width_out: int, stride: int, wide: bool, kind: str
+    ) -> None:
         super().__init__()
         middle = middle_width(width_in, width_out) if wide else width_out
-        self.first = pair(width_in, width_out, middle, stride)
-        self.second = pair(width_out, width_out, middle, 1)
-        self.stride = stride
+        self.first = convolution(kind, width_in, width_out, middle, stride)
+        self.second = convolution(kind, width_out, width_out, middle, 1)
+        self.stride = 1 if kind == "flat" else stride  # in time
         self.shortcut = (
             nn.Identity()
             if stride == 1 and width_in == width_out
@@ -129,22 +171,28 @@ class Conv3DNet(Classifier):
         blocks: int,
         stem: tuple[int, int],
         wide: bool = False,
+        kinds: tuple[str, ...] = (),
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
         kernel, stride = stem
         first = round(widths[0] * BASE_STEM) if wide else widths[0]
-        self.stem = nn.Sequential(
-            OverPicture(clip.channels, first, kernel, 2),
-            nn.ReLU(inplace=True),
-            OverTime(first, widths[0], 3, stride),
-            nn.ReLU(inplace=True),
+        layers: list[nn.Module] = (
+            [OverBoth(clip.channels, widths[0], kernel, (stride, 2))]
+            if kinds
+            else [
+                OverPicture(clip.channels, first, kernel, 2),
+                nn.ReLU(inplace=True),
+                OverTime(first, widths[0], 3, stride),
+            ]
         )
+        self.stem = nn.Sequential(*layers, nn.ReLU(inplace=True))
         stages, width_in = [], widths[0]
         for number, width in enumerate(widths):
+            kind = kinds[number] if kinds else "pair"
             for block in range(blocks):
                 stride = 2 if number and not block else 1
-                stages.append(ResidualBlock(width_in, width, stride, wide))
+                stages.append(ResidualBlock(width_in, width, stride, wide, kind))
                 width_in = width
         self.stages = nn.Sequential(*stages)
         self.n_features = width_in

@@ -28,6 +28,21 @@ SOUND_COLUMNS = 8
 JOINT_WIDTH = 64  # features of each sense that the joint answer multiplies
 
 
+class Centred(nn.BatchNorm1d):
+    """Batch normalisation that takes its running values for a batch of one clip.
+
+    Shape:
+        - Input and output: [B, D]
+    """
+
+    def forward(self, features_BD: Tensor) -> Tensor:
+        if self.training and len(features_BD) == 1:
+            return functional.batch_norm(
+                features_BD, self.running_mean, self.running_var, self.weight, self.bias
+            )
+        return super().forward(features_BD)
+
+
 class Joint(nn.Module):
     """An answer from the features of both senses and from their products.
 
@@ -45,7 +60,7 @@ class Joint(nn.Module):
         super().__init__()
         self.seen, self.heard = (
             nn.Sequential(
-                nn.Linear(width, JOINT_WIDTH, bias=False), nn.BatchNorm1d(JOINT_WIDTH)
+                nn.Linear(width, JOINT_WIDTH, bias=False), Centred(JOINT_WIDTH)
             )
             for width in (seen, heard)
         )
