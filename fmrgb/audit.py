@@ -178,10 +178,11 @@ def try_out(
         L.seed_everything(settings.seed, workers=True, verbose=False)
         return Learner(card, replace(settings, precision=precision))
 
-    fits = clips_that_fit(lambda: make("32"), batch)  # takes the most memory
-    return or_what_would_fit(
-        lambda: try_steps(make(), first(batch, fits)), make, settings.batch_size
-    )
+    def try_what_fits() -> Trial:
+        fits = clips_that_fit(lambda: make("32"), batch)  # takes the most memory
+        return try_steps(make(), first(batch, fits))
+
+    return or_what_would_fit(try_what_fits, make, settings.batch_size)
 
 
 def estimate(rows: Sequence[Row], view: View, settings: Settings, trial: Trial) -> Cost:

@@ -18,11 +18,6 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-)
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
@@ -30,7 +25,15 @@ from fmrgb.errors import TrainingError
 from fmrgb.files import make_folder, whole_file
 from fmrgb.learner import Settings
 from fmrgb.loader import View
-from fmrgb.lr_trials import DONE, GRID, draw_trials, outcome, told, write_trials
+from fmrgb.lr_trials import (
+    DONE,
+    GRID,
+    draw_trials,
+    outcome,
+    spaces,
+    told,
+    write_trials,
+)
 from fmrgb.manifest import Row
 from fmrgb.page import styled
 from fmrgb.study import HALVING, ListThenTPE, open_study, using
@@ -48,7 +51,7 @@ class Plan:
     """What is searched, and what it may cost.
 
     Attributes:
-        names: the settings that are searched, out of `spaces`; lr is among them.
+        names: the settings that are searched, lr among them; see `lr_trials.spaces`.
         trials: at most this many.
         epochs: at most this many in all trials together; None allows `TRAININGS`.
             Processes that begin their last trials at the same instant may need more.
@@ -77,19 +80,6 @@ class Found:
 
     values: dict[str, Any]
     told: list[str]
-
-
-def spaces(settings: Settings) -> dict[str, BaseDistribution]:
-    """Return where each setting that can be searched is looked for, by its name."""
-    clips = settings.batch_size
-    return {
-        "lr": FloatDistribution(GRID[0], GRID[-1], log=True),
-        "weight_decay": FloatDistribution(1e-4, 1.0, log=True),
-        "batch_size": CategoricalDistribution(
-            sorted({max(1, clips // 2), clips, 2 * clips})
-        ),
-        "model_size": CategoricalDistribution(("tiny", "small", "base")),
-    }
 
 
 def search(

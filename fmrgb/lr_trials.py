@@ -1,4 +1,4 @@
-"""From the trials of a search to a table, a picture and a few words."""
+"""What the trials of a search may try, and their table, picture and few words."""
 
 import math
 from collections.abc import Sequence
@@ -6,14 +6,33 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+)
 from optuna.trial import FrozenTrial
 
+from fmrgb.learner import Settings
 from fmrgb.manifest import write_csv
 from fmrgb.page import CURVE
 from fmrgb.plots import GREY, SOUND_COLOUR, png
 
 GRID = tuple(10 ** (exponent / 2) for exponent in range(-9, -1))  # half decades
 DONE = "done"  # where a trial keeps what came of it
+
+
+def spaces(settings: Settings) -> dict[str, BaseDistribution]:
+    """Return where each setting that can be searched is looked for, by its name."""
+    clips = settings.batch_size
+    return {
+        "lr": FloatDistribution(GRID[0], GRID[-1], log=True),
+        "weight_decay": FloatDistribution(1e-4, 1.0, log=True),
+        "batch_size": CategoricalDistribution(
+            sorted({max(1, clips // 2), clips, 2 * clips})
+        ),
+        "model_size": CategoricalDistribution(("tiny", "small", "base")),
+    }
 
 
 def outcome(trial: FrozenTrial) -> dict[str, Any]:

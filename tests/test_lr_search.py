@@ -17,8 +17,8 @@ from matplotlib.axes import Axes
 from fmrgb import callbacks, lr_search, run
 from fmrgb.errors import InputError, TrainingError
 from fmrgb.learner import Settings
-from fmrgb.lr_search import JOURNAL, Found, Plan, search, spaces
-from fmrgb.lr_trials import GRID, draw_trials
+from fmrgb.lr_search import AS_GOOD, JOURNAL, Found, Plan, search
+from fmrgb.lr_trials import GRID, draw_trials, spaces
 from fmrgb.manifest import Row, read_csv, read_manifest
 from fmrgb.material import gather
 from fmrgb.report import Story
@@ -121,19 +121,19 @@ def test_every_setting_of_the_flag_has_a_range_and_the_default_is_one():
     assert Plan().trials == TRIALS
 
 
-def test_the_rate_with_the_lowest_loss_is_found_and_nothing_else(stub, tmp_path):
+def test_a_rate_with_the_lowest_loss_is_found_and_nothing_else(stub, tmp_path):
     found = find(tmp_path)
-    nearest = min(GRID, key=lambda rate: abs(math.log10(rate) - BEST))
-    assert loss_of(replace(SETTINGS, **found.values), 0) <= loss_of(
-        replace(SETTINGS, lr=nearest), 0
-    )
     assert set(found.values) == {"lr"}
+    nearest = min(GRID, key=lambda rate: abs(math.log10(rate) - BEST))
+    best, grid = ({"lr": found.values["lr"]}, {"lr": nearest})
+    losses = [loss_of(replace(SETTINGS, **values), 5) for values in (best, grid)]
+    assert losses[0] <= losses[1] * (1 + AS_GOOD)
     (won,) = [t for t in trials(tmp_path) if t["chosen"] == "true"]
     assert float(won["lr"]) == found.values["lr"]
     assert won["state"] == "complete"
-    assert float(won["val_loss"]) == loss_of(replace(SETTINGS, **found.values), 5)
-    losses = [float(t["val_loss"]) for t in trials(tmp_path) if t["epochs"] == "6"]
-    assert float(won["val_loss"]) == min(losses)
+    assert float(won["val_loss"]) == losses[0]
+    every = [float(t["val_loss"]) for t in trials(tmp_path) if t["epochs"] == "6"]
+    assert losses[0] <= min(every) * (1 + AS_GOOD)
 
 
 def test_of_rates_that_are_as_good_the_nearest_to_the_given_one_is_taken(
@@ -145,7 +145,7 @@ def test_of_rates_that_are_as_good_the_nearest_to_the_given_one_is_taken(
     assert found.values["lr"] == pytest.approx(0.0316, rel=0.01)
     stub.loss = lambda settings, epoch: 0.69 + 0.02 * math.log10(settings.lr)
     found = find(tmp_path / "other", replace(SETTINGS, lr=0.03))
-    assert found.values["lr"] < 1e-4, "a difference that counts"
+    assert found.values["lr"] < 2e-4, "a difference that counts"
 
 
 def test_the_first_trials_take_the_grid_from_the_given_rate_outwards(stub, tmp_path):
@@ -247,10 +247,10 @@ def test_a_rate_at_the_edge_of_the_range_is_told(stub, tmp_path):
     inside = find(tmp_path / "inside")
     assert len(inside.told) == 1
     assert inside.told[0].startswith(
-        f"searched: lr {inside.values['lr']:.2g}, the best"
+        f"searched: lr {inside.values['lr']:.2g}, found by"
     )
     assert f"({stub.epochs()} in all)" in inside.told[0]
-    stub.loss = lambda settings, epoch: -math.log(settings.lr) + 5
+    stub.loss = lambda settings, epoch: 1 / settings.lr
     edge = find(tmp_path / "edge")
     assert "edge of what is searched, 3.2e-05 to 0.1" in edge.told[1]
 
@@ -417,11 +417,9 @@ def test_real_trials_are_the_same_after_a_kill_and_never_see_test_samples(
     again = search(rows, tiny.VIEW, settings, folder=tmp_path / "run", **how)
     assert again == whole
     assert trials(tmp_path / "run") == trials(tmp_path / "whole")
-    told = trials(tmp_path / "whole")
-    losses = {
-        float(t["lr"]): float(t["val_loss"]) for t in told if t["state"] == "complete"
-    }
-    assert losses[whole.values["lr"]] == min(losses.values())
+    (won,) = [t for t in trials(tmp_path / "whole") if t["chosen"] == "true"]
+    assert {float(won["lr"])} == set(whole.values.values())
+    assert 0 < float(won["val_loss"]) < 1
     assert not (tmp_path / "run" / "search").exists()
 
 

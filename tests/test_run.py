@@ -280,12 +280,12 @@ def test_the_audit_is_kept_and_told_before_the_first_step(rows, tmp_path, monkey
     assert kept["census"]["clips"] == len(rows)
     assert said[0].startswith("24 clips of 12 sources: 12 bright, 12 dark; ")
     assert said[-1] == "training begins"
-    again = {"folder": tmp_path / "folds", "n_folds": 3, "quiet": True}
+    again = {"folder": tmp_path / "folds", "n_folds": 2, "quiet": True}
     said.clear()
     monkeypatch.undo()
     run_folds(gather(listed(tmp_path, rows)), ONCE, **again, say=said.append)
     assert sum(line.startswith("24 clips") for line in said) == 1
-    assert (tmp_path / "folds" / "fold3" / "audit.json").is_file()
+    assert (tmp_path / "folds" / "fold2" / "audit.json").is_file()
 
 
 def test_a_given_split_is_repeated_and_kept(done, rows, tmp_path):
