@@ -30,6 +30,11 @@ from fmrgb.trial import (
 
 FAR_LOSS = 2.0  # beyond guessing; where a fresh network comes out, its input runs off
 MANY_LEAKS = 3  # are named one by one
+WHAT_TO_DO = (
+    "a shortcut is worth what the score loses without it: leave such clips out, or "
+    "keep as many of every label; --channels picture and --channels sound tell how "
+    "much of a score comes from where"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +98,8 @@ class Audit:
                 f"chance {1 / len(self.census.labels):.0%}; a score near that says "
                 "nothing"
             )
+        if any(one.is_shortcut for one in self.findings):
+            told.append(WHAT_TO_DO)
         trial = self.trial
         told.append(
             f"one batch {list(trial.shape)} through the untrained network: loss "

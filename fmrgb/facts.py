@@ -150,7 +150,7 @@ def _rounded(value: float) -> float:
 
 def _binned(values: dict[int, float]) -> dict[int, str]:
     """Put numbers into bins of equally many clips, named by their ends."""
-    numbers = np.array(list(values.values()))
+    numbers = np.array([_rounded(v) for v in values.values()])
     edges = np.unique(np.quantile(numbers, np.linspace(0, 1, N_BINS + 1)[1:-1]))
     ends = [numbers.min(), *edges, numbers.max()]
     bins = np.searchsorted(edges, numbers, side="left")

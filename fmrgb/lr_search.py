@@ -188,7 +188,7 @@ class _Hunt:
         # Those that other processes have begun may take as long as any.
         spent = sum(outcome(t).get("epochs", self.length) for t in trials)
         is_over = len(trials) >= self._plan.trials or spent + self.length > self.cost
-        if "winner" in self.study.user_attrs or (trials and is_over):
+        if self._winners() or (trials and is_over):
             return None
         trial = self.study.ask(self._space)
         trial.set_user_attr("owner", self._owner)
@@ -239,8 +239,8 @@ class _Hunt:
 
     def best(self) -> FrozenTrial:
         """Return the trial that won; once told, it stays, whatever comes after."""
-        trials = self.study.get_trials(deepcopy=False)
-        if "winner" not in self.study.user_attrs:
+        if not self._winners():
+            trials = self.study.get_trials(deepcopy=False)
             losses = {
                 t.number: t.value
                 for t in trials
@@ -254,8 +254,16 @@ class _Hunt:
             limit = min(losses.values()) * (1 + AS_GOOD)
             good = [number for number, loss in losses.items() if loss <= limit]
             nearest = min(good, key=lambda n: self._distance(trials[n].params["lr"]))
-            self.study.set_user_attr("winner", nearest)
-        return trials[int(self.study.user_attrs["winner"])]
+            self.study.set_user_attr(f"winner for {self._owner}", nearest)
+        return self.study.get_trials(deepcopy=False)[self._winners()[0]]
+
+    def _winners(self) -> list[int]:
+        """Return the trials that won, as processes told; the first counts.
+
+        Two that end at the same instant may both tell one, from what each then knew.
+        """
+        told = self.study.user_attrs.items()
+        return [int(value) for key, value in told if key.startswith("winner for ")]
 
     def _distance(self, rate: float) -> float:
         """Measure how far a rate lies from the given one, on a scale of logarithms."""

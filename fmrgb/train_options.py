@@ -96,8 +96,8 @@ class TrainOptions(ToolOptions):
     accumulate: int = option(1, "steps per update of the weights")
     precision: Precision = option(
         "auto",
-        "numbers to compute in; auto takes 32 or bf16-mixed, whichever a few steps show "
-        "to be faster: name it to repeat a run exactly",
+        "numbers to compute in; auto takes 32 or bf16-mixed, whichever a few steps "
+        "show to be faster: name it to repeat a run exactly",
     )
     frames: Optional[int] = option(
         None, "frames drawn of each sample", frame_count, said="all"

@@ -79,6 +79,7 @@ def try_steps(learner: Learner, batch: Batch, steps: int = STEPS) -> Trial:
         trainer = L.Trainer(
             max_steps=steps,
             limit_val_batches=1,
+            devices=1,
             num_sanity_val_steps=0,
             callbacks=[watch],
             logger=False,
@@ -130,6 +131,8 @@ class _Watch(Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Ask the untrained network about the batch."""
+        if pl_module.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(pl_module.device)
         levels, truth, _ = self._batch
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             logits = pl_module.net(levels.to(pl_module.device)).float().cpu()

@@ -12,7 +12,7 @@ PLAIN = 0.8  # share of an answer's guesses that are right, where it knows somet
 
 
 def says(truth: np.ndarray, right: float, sure: float, seed: int) -> np.ndarray:
-    """Return logits [N, K] of an answer that is right that often, and sure of itself."""
+    """Return logits [N, K] of an answer that is right that often, and so sure."""
     dice = np.random.default_rng(seed)
     wrong = (truth + dice.integers(1, N_CLASSES, len(truth))) % N_CLASSES
     guess = np.where(dice.random(len(truth)) < right, truth, wrong)
@@ -37,7 +37,7 @@ def test_before_anything_is_known_answers_count_alike_where_they_can_judge():
 
 
 def test_one_answer_gets_the_temperature_that_makes_its_odds_true(truth):
-    # Right in PLAIN of the cases: the best logit for that share is known in closed form.
+    # Right in PLAIN of the cases: the best logit for it is known in closed form.
     logits = says(truth, PLAIN, 10.0, 1)
     share = (logits.argmax(axis=1) == truth).mean()
     wanted = np.log(share / ((1 - share) / (N_CLASSES - 1))) / 10
