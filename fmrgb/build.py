@@ -279,6 +279,7 @@ def _finished(item: Found, recipe: Recipe, checksum: str) -> Sample | None:
 
 def _row(item: Found, sample: Sample) -> Row:
     n_frames, height, width, _ = sample.shape
+    header = item.header
     return Row(
         path=item.sample,
         label=item.label,
@@ -291,4 +292,6 @@ def _row(item: Found, sample: Sample) -> Row:
         height=height,
         width=width,
         checksum=sample.meta["source"]["sha256"],
+        source_width=header.width if header else None,
+        source_height=header.height if header else None,
     )

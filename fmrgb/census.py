@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fmrgb.facts import size_of
 from fmrgb.files import shown
 from fmrgb.manifest import SPLITS, Row
 
@@ -173,11 +174,11 @@ def _contradiction(copies: Sequence[Row]) -> list[str]:
 def _varied(rows: Sequence[Row]) -> list[str]:
     """Say which sizes, frame rates and lengths there are, and from where to where."""
     told = []
-    sizes = Counter((r.width, r.height) for r in rows if r.width and r.height)
+    sizes = Counter(size for r in rows if (size := size_of(r)))
     if sizes:
-        (width, height), n = sizes.most_common(1)[0]
+        size, n = sizes.most_common(1)[0]
         often = f"{len(sizes)} picture sizes, most often" if len(sizes) > 1 else "all"
-        told.append(f"{often} {width}x{height} pixels ({n} clips)")
+        told.append(f"{often} {size} pixels ({n} clips)")
     measures: dict[tuple[str, str], Callable[[Row], Any]] = {
         ("frame rate", "fps"): lambda row: row.fps,
         ("length", "s"): lambda row: row.seconds,

@@ -30,11 +30,20 @@ Numbers = NDArray[np.int64]
 FACTS: dict[str, Callable[[Row], Any]] = {  # None is not known
     "has no sound track": lambda row: _opposite(row.has_sound),
     "has a silent sound track": lambda row: row.has_sound and row.silent,
-    "picture size": lambda row: f"{row.width}x{row.height}" if row.width else None,
+    "picture size": lambda row: size_of(row),
     "frame rate in fps": lambda row: row.fps,
     "length in s": lambda row: row.seconds,
     "length in frames": lambda row: row.frames,
 }
+
+
+def size_of(row: Row) -> str | None:
+    """Name the size of the clip, or of the sample where that is not known.
+
+    Samples of one size still show what the clips' was: by their sharpness and shape.
+    """
+    width, height = row.source_width or row.width, row.source_height or row.height
+    return f"{width}x{height}" if width and height else None
 
 
 def _opposite(truth: bool | None) -> bool | None:

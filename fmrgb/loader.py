@@ -159,15 +159,18 @@ def view_of(sample: Sample, view: View, name: str) -> NDArray[np.uint8]:
         smaller = view.height < clip_THWC.shape[1] or view.width < clip_THWC.shape[2]
         how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
         side = (view.width, view.height)
-        frames = [
-            _with_channels(cv2.resize(f, side, interpolation=how)) for f in clip_THWC
-        ]
+        frames = [_resized(frame, side, how) for frame in clip_THWC]
         clip_THWC = np.stack(frames).astype(np.uint8, copy=False)
     return np.ascontiguousarray(clip_THWC.transpose(3, 0, 1, 2))
 
 
-def _with_channels(frame: NDArray[Any]) -> NDArray[Any]:
-    return frame if frame.ndim == 3 else frame[..., None]
+def _resized(frame: NDArray[Any], side: tuple[int, int], how: int) -> NDArray[Any]:
+    """Resize a frame [H, W, C] plane by plane: some of OpenCV's ways take four at most."""
+    planes = [
+        cv2.resize(np.ascontiguousarray(frame[..., c]), side, interpolation=how)
+        for c in range(frame.shape[2])
+    ]
+    return np.stack(planes, axis=-1)
 
 
 def seed_of_epoch(seed: int, epoch: int, *more: int) -> int:

@@ -33,6 +33,8 @@ class Row:
     height: int | None = None
     width: int | None = None
     checksum: str = ""  # SHA-256 of the source clip
+    source_width: int | None = None  # of the clip itself, before any rotation
+    source_height: int | None = None
 
 
 COLUMNS = tuple(f.name for f in fields(Row))
@@ -101,6 +103,8 @@ _READ: dict[str, Any] = {
     "seconds": float,
     "height": int,
     "width": int,
+    "source_width": int,
+    "source_height": int,
 }
 
 

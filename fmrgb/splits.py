@@ -142,7 +142,9 @@ def _take(
     n_taken = max(1, min(n_folds - 1, round(float(part) * n_folds)))
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     parts = [taken for _, taken in folds.split(labels, labels, groups)]
-    return np.concatenate(parts[:n_taken])
+    # By chance: the first parts always hold the groups with the fewest labels.
+    chosen = np.random.default_rng(seed).permutation(n_folds)[:n_taken]
+    return np.concatenate([parts[k] for k in chosen])
 
 
 def _check_splits(rows: Sequence[Row]) -> None:

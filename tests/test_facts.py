@@ -75,6 +75,17 @@ def test_a_picture_size_that_goes_with_the_label_is_found_and_named():
     assert "96x32 for 20 of 40 a, 0 of 40 b" in said
 
 
+def test_the_size_of_the_clips_counts_where_it_is_known():
+    rows = [
+        replace(r, width=32, height=24, source_width=640, source_height=480)
+        for r in rows_of()
+    ]
+    assert associations(rows) == []
+    rows[:30] = [replace(r, source_width=320, source_height=240) for r in rows[:30]]
+    (said,) = associations(rows)
+    assert "picture size: 320x240 for 30 of 40 a, 0 of 40 b; 640x480 for" in said
+
+
 def test_a_frame_rate_that_goes_with_the_label_is_found():
     rates = [30.0] * 30 + [25.0] * 10 + [30.0] * 10 + [25.0] * 30
     (said,) = associations(given("fps", rates))

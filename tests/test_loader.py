@@ -78,6 +78,16 @@ def test_half_the_size_averages_blocks_of_four(channels):
     assert np.abs(clip - blocks).max() <= 0.5
 
 
+def test_any_number_of_planes_shrinks_to_any_size():
+    planes = {name: np.full((tiny.N_FRAMES, 64, 4), 77, np.uint8) for name in "abc"}
+    every = tuple("RGB") + tuple(planes)
+    sample = replace(tiny.sample(), sound=planes, channels=every)
+    view = View(every, tiny.N_FRAMES, 7, 9, sound=tuple(planes))
+    clip_CTHW = view_of(sample, view, "x.pt")
+    assert clip_CTHW.shape == view.shape
+    assert (clip_CTHW[3:] == 77).all()
+
+
 def test_a_larger_size_invents_no_levels():
     view = replace(tiny.VIEW, height=2 * tiny.HEIGHT, width=3 * tiny.WIDTH)
     clip, sample = view_of(tiny.sample(), view, "a.pt"), tiny.sample()

@@ -40,6 +40,8 @@ def test_what_is_written_is_read(tmp_path):
             height=32,
             width=48,
             checksum="ab12",
+            source_width=640,
+            source_height=480,
         ),
         Row(path=tmp_path / os.fsdecode(b"\xff.pt"), label="cat", has_sound=False),
     ]

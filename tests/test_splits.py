@@ -134,6 +134,19 @@ def test_every_leak_is_told_once():
     ]
 
 
+def test_a_large_group_of_one_label_falls_into_each_split_by_its_share():
+    rows = [
+        replace(r, group="large") if r.label == "b" and i % 60 < 20 else r
+        for i, r in enumerate(make_rows(60, 60, clips_per_group=2))
+    ]
+    homes = Counter(
+        next(r.split for r in split(rows, **HALVES, seed=seed) if r.group == "large")
+        for seed in range(40)
+    )
+    assert homes["train"] > 15
+    assert min(homes["val"], homes["test"]) > 2
+
+
 def test_the_seed_decides_and_nothing_else():
     rows = make_rows(30, 40)
     one = split(rows, **HALVES, seed=5)
