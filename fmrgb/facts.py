@@ -19,7 +19,6 @@ from fmrgb.manifest import Row
 MAX_VALUES = 16  # rarer values of a fact are taken together
 N_BINS = 10  # for numbers of which there are more
 SHOWN_VALUES = 3  # that differ most between the labels
-DRAWS = 1999  # of shuffled labels; the smallest p is one in two thousand
 MAX_P = 0.02
 MIN_GAIN = 0.03  # share of labels guessed beyond chance; less is of no use to a network
 MAX_FOLDS = 5
@@ -173,6 +172,8 @@ def _measure(
     rows: Sequence[Row], sources: Sequence[str], fact: str, known: dict[int, str]
 ) -> Finding:
     """Measure one fact on the clips of which it is known; p is not yet corrected."""
+    from fmrgb.intervals import chance_of  # late: scipy.stats is slow to start
+
     labels = sorted({rows[n].label for n in known})
     names = sorted(set(known.values()))
     counts = Counter((rows[n].label, value) for n, value in known.items())
@@ -183,29 +184,11 @@ def _measure(
     return Finding(
         fact=fact,
         shares=_in_words(labels, names, table_KV) + _in_one_group(rows, known),
-        p=_chance_of(table_KV),
+        p=chance_of(table_KV),
         same_sources=float(shares_KV.max(axis=0).sum() / len(labels)),
         other_sources=_guess(codes, truth, own),
         chance=1 / len(labels),
     )
-
-
-def _chance_of(table_KV: Numbers) -> float:
-    """Return how often shuffled labels go with a fact as far as these do.
-
-    Drawn, not looked up: chi-squared's own law does not hold for values of few clips.
-    """
-    from scipy.stats import random_table
-
-    rows, columns = table_KV.sum(axis=1), table_KV.sum(axis=0)
-    expected_KV = np.outer(rows, columns) / table_KV.sum()
-
-    def distance(tables: Any) -> Any:
-        return ((tables - expected_KV) ** 2 / expected_KV).sum(axis=(-2, -1))
-
-    drawn_D = distance(random_table(rows, columns, seed=0).rvs(DRAWS))
-    as_far = int((drawn_D >= distance(table_KV) * (1 - 1e-9)).sum())
-    return (1 + as_far) / (1 + DRAWS)
 
 
 def _in_words(labels: list[str], names: list[str], table_KV: Numbers) -> str:

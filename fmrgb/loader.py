@@ -165,7 +165,7 @@ def view_of(sample: Sample, view: View, name: str) -> NDArray[np.uint8]:
 
 
 def _resized(frame: NDArray[Any], side: tuple[int, int], how: int) -> NDArray[Any]:
-    """Resize a frame [H, W, C] plane by plane: some of OpenCV's ways take four at most."""
+    """Resize [H, W, C] plane by plane: some of OpenCV's ways take four at most."""
     planes = [
         cv2.resize(np.ascontiguousarray(frame[..., c]), side, interpolation=how)
         for c in range(frame.shape[2])

@@ -190,13 +190,18 @@ def _run_split(
         scores=scores,
         predictions=told["test"],
         history=trained.history,
-        options={**chosen, "parameters": trained.parameters},
+        options={**chosen, **_measured(trained)},
         facts=_facts(material, rows) + begun_with + (found.told if found else []),
         warnings=known.warnings,
     )
     report = write_report(folder, story)
     faults, warnings = material.faults, known.warnings
     return Run(scores, told["test"], trained, report, faults, warnings, found)
+
+
+def _measured(trained: Trained) -> dict[str, Any]:
+    """Return what was settled while training."""
+    return {"parameters": trained.parameters, "precision": trained.precision}
 
 
 def _audited(

@@ -5,13 +5,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_only
+
 from fmrgb.errors import InputError
 from fmrgb.files import make_folder, shown, whole_file
 from fmrgb.manifest import Row, write_manifest
 
 
+def first_process() -> bool:
+    """Tell whether this process speaks and asks for all that train together."""
+    return not getattr(rank_zero_only, "rank", 0)
+
+
 def refuse_used(folder: Path) -> None:
-    """Raise InputError if a folder to be written holds something already."""
+    """Raise InputError if a folder to be written holds something already.
+
+    Of several processes the first one asks: what the others find there is its work.
+    """
+    if not first_process():
+        return
     if folder.is_file():
         raise InputError(f"{shown(folder)} is a file; name a new folder as --output")
     if folder.exists() and any(folder.iterdir()):

@@ -23,7 +23,7 @@ def work(options: TrainOptions) -> int:
     """Split, train, judge, report; print the scores."""
     from fmrgb.material import gather
     from fmrgb.run import run, run_folds
-    from fmrgb.run_folder import refuse_used
+    from fmrgb.run_folder import first_process, refuse_used
 
     if not (options.resume or options.dry_run):
         refuse_used(options.output)
@@ -52,6 +52,8 @@ def work(options: TrainOptions) -> int:
         single = run(material, settings, test_size=options.test_size, **how)
         runs, test, report = [single], single.scores["test"], single.report
         result["val"] = single.scores["val"]
+    if not first_process():
+        return OK
     _say_faults(material)
     weights = [r.trained.best for r in runs]
     result |= {"report": report, "checkpoints": weights, "test": test}
