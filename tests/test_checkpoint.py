@@ -19,6 +19,7 @@ from fmrgb.errors import TrainingError
 from fmrgb.learner import Learner, Settings
 from fmrgb.sample import save_sample
 from fmrgb.trainer import train
+from fmrgb.trust import BOTH, PICTURE, SOUND
 
 # torch's own remark on a file that it then refuses.
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -92,6 +93,30 @@ def test_levels_are_normalised_by_the_cards_numbers():
     for c in range(5):
         wanted = (levels()[:, c].double() - (100 + 10 * c)) / (50 + c)
         assert torch.allclose(seen[0][:, c].double(), wanted, atol=1e-6)
+
+
+def test_a_sense_is_not_there_where_all_its_levels_are_zero():
+    clips = torch.zeros(4, *VIEW.shape, dtype=torch.uint8)
+    clips[1, 1, 2, 3, 4] = 1  # one pixel of a picture plane
+    clips[2, 4, 3, 2, 1] = 1  # one place of a sound plane
+    clips[3] = 1
+    assert Network(card()).kinds(clips).tolist() == [0, PICTURE, SOUND, BOTH]
+
+
+def test_the_answer_is_the_sum_of_the_answers_times_their_trust():
+    network = Network(card(fusion="senses")).eval()
+    network.trust_SA = np.array([[0, 0, 0], [0.5, 0, 0], [0, 0.25, 0], [1, 2, 3.0]])
+    clips = levels(4)
+    clips[0] = 0
+    clips[1, 3:] = 0
+    clips[2, :3] = 0
+    with torch.no_grad():
+        picture, sound, joint = network.answers(clips).unbind(dim=1)
+        told = network(clips)
+    assert (told[0] == 0).all()
+    torch.testing.assert_close(told[1], 0.5 * picture[1])
+    torch.testing.assert_close(told[2], 0.25 * sound[2])
+    torch.testing.assert_close(told[3], picture[3] + 2 * sound[3] + 3 * joint[3])
 
 
 def test_normalisation_is_kept_once_on_the_card_not_among_the_weights(trained):

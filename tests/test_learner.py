@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from fmrgb.augment import OFF, USUAL
-from fmrgb.checkpoint import Card
+from fmrgb.checkpoint import KEY, Card
 from fmrgb.learner import Learner, Settings
+from fmrgb.trust import BOTH
 
 PLAIN = Settings(augmentation=OFF)
 CARD = Card(
@@ -38,10 +39,12 @@ def levels() -> Tensor:
     )
 
 
-def made(settings: Settings, weights: list[float] | None = None) -> Learner:
+def made(
+    settings: Settings, weights: list[float] | None = None, card: Card = CARD
+) -> Learner:
     """Return a learner that needs no trainer to log, always with the same weights."""
     torch.manual_seed(0)
-    made = Learner(CARD, settings, weights)
+    made = Learner(card, settings, weights)
     made.log = lambda *args, **how: None
     made.eval()  # no dropout: the loss is that of the weights alone
     return made
@@ -98,6 +101,37 @@ def test_every_clip_counts_as_much_as_its_class(levels, weights):
     each = functional.cross_entropy(logits, TRUTH, reduction="none")
     counts = torch.tensor(weights or [1.0] * 3)[TRUTH]
     assert float(loss) == pytest.approx(float((counts * each).mean()), rel=1e-5)
+
+
+def test_an_answer_learns_only_from_clips_that_it_can_judge(levels):
+    levels[0, 3:] = 0  # no sound
+    levels[1, :3] = 0  # no picture
+    one = made(PLAIN, card=replace(CARD, fusion="senses"))
+    loss = one.training_step((levels, TRUTH, NUMBERS), 0).detach()
+    logits = one.net.answers(levels).detach()
+    each = [
+        functional.cross_entropy(logits[n, a], TRUTH[n])
+        for n, answers in enumerate([(0,), (1,), (0, 1, 2), (0, 1, 2)])
+        for a in answers
+    ]
+    torch.testing.assert_close(loss, torch.stack(each).mean())
+
+
+def test_what_each_answer_counts_is_settled_in_validation(levels):
+    one = made(PLAIN, card=replace(CARD, fusion="senses"))
+    one._trainer = SimpleNamespace(world_size=1)
+    said = torch.zeros(4, 3, 3)
+    said[torch.arange(4), 1, TRUTH] = 5.0  # the sound's answer is right
+    said[:, 0, 1] = 5.0  # the picture's is wrong; the joint one says nothing
+    one.net.answers = lambda levels: said
+    one.validation_step((levels, TRUTH, NUMBERS), 0)
+    one.on_validation_epoch_end()
+    picture, sound, _ = one.net.trust_SA[BOTH]
+    assert picture < sound / 10
+    assert sound > 0.5
+    kept: dict[str, Any] = {}
+    one.on_save_checkpoint(kept)
+    assert kept[KEY]["trust"] == one.net.trust_SA.tolist()
 
 
 def test_a_batch_of_one_class_counts_as_much_as_its_class(levels):
