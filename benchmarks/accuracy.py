@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         cells = wanted
     work = options.work or HERE / ".work" / ("quick" if options.quick else "full")
-    _ignored_by_git(work)
+    _ignored_by_git(work, but_cells=not (options.work or options.quick))
     if options.list:
         return show_list(cells, work, options)
     path = (work if options.quick else HERE) / "ACCURACY.md"
@@ -81,9 +81,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _ignored_by_git(work: Path) -> None:
+def _ignored_by_git(work: Path, *, but_cells: bool) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    (work / ".gitignore").write_text("*\n")
+    # Cells are what the tables are made of: small, and hours of work.
+    (work / ".gitignore").write_text("*\n" + "!/cells/\n!/cells/**\n" * but_cells)
 
 
 def run_all(cells: Sequence[Cell], work: Path, options: argparse.Namespace) -> int:
