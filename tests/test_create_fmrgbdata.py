@@ -182,6 +182,20 @@ def start(target: Path, output: Path, workers: int) -> "subprocess.Popen[str]":
     return run
 
 
+def wait_for_the_end(group: int) -> None:
+    """Wait until the last process of a killed group has ended, for a few seconds.
+
+    A container may never forget those whose parent was killed with them.
+    """
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.01)
+
+
 def assert_goes_on(target: Path, output: Path, wanted: dict[str, bytes]) -> None:
     """Check that all samples are whole and that the same command completes them."""
     made = samples(output)
@@ -200,6 +214,7 @@ def test_a_killed_run_goes_on_where_it_stopped(dozen, tmp_path, workers):
     run = start(target, tmp_path, workers)
     os.killpg(run.pid, signal.SIGKILL)
     run.communicate()
+    wait_for_the_end(run.pid)
     assert not (tmp_path / "manifest.csv").exists()
     # What a run killed while it wrote would leave.
     part = f".a.01234567.{files._HOST}-{run.pid}.part.pt"
