@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fmrgb.loader import View
+from fmrgb.loader import View, not_empty
 from fmrgb.sound import DB_FLOOR
 
 LOUDNESS = ("amplitude", "mel")  # planes whose levels stand for decibels
@@ -86,9 +86,8 @@ def augment(
         return levels_BCTHW
     drawn = torch.rand(len(CHANCES), len(levels_BCTHW), generator=dice)
     chances = dict(zip(CHANCES, drawn, strict=True))
-    sound = list(view.sound_places)
-    picture = [c for c in range(len(view.channels)) if c not in sound]
-    alive_BC = levels_BCTHW.flatten(2).amax(dim=2).cpu() > 0
+    sound, picture = list(view.sound_places), list(view.picture_places)
+    alive_BC = not_empty(levels_BCTHW)
     changed = _moved(levels_BCTHW, picture, how, chances)
     lost = how.sense_dropout if sound and picture else 0.0
     # What is not there (no picture, no sound track) does not come into being.

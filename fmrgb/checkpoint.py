@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fmrgb import __version__
 from fmrgb.errors import TrainingError
 from fmrgb.files import shown
-from fmrgb.loader import View
+from fmrgb.loader import View, not_empty
 from fmrgb.models import ANSWERS, Senses, build_model
 from fmrgb.trust import PICTURE, SOUND, equal_trust
 
@@ -80,10 +80,9 @@ class Network(nn.Module):
     def kinds(self, levels_BCTHW: Tensor) -> Tensor:
         """Tell which senses are there, int64 [B]: 1 for picture, plus 2 for sound."""
         view = self.card.view
-        heard = torch.tensor([name in view.sound for name in view.channels])
-        alive_BC = levels_BCTHW.flatten(2).amax(dim=2).cpu() > 0
-        picture_B = alive_BC[:, ~heard].any(dim=1)
-        sound_B = alive_BC[:, heard].any(dim=1)
+        alive_BC = not_empty(levels_BCTHW)
+        picture_B = alive_BC[:, list(view.picture_places)].any(dim=1)
+        sound_B = alive_BC[:, list(view.sound_places)].any(dim=1)
         return PICTURE * picture_B.long() + SOUND * sound_B.long()
 
     def weigh(self, logits_BAK: Tensor, kinds_B: Tensor) -> Tensor:
@@ -105,19 +104,49 @@ def load_checkpoint(path: Path) -> Network:
         TrainingError: if it is not a checkpoint of this toolkit or would run code.
     """
     name = shown(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise TrainingError(f"no such checkpoint: {name}") from None
-    except Exception as error:  # damaged bytes make the unpickler raise anything at all
-        raise TrainingError(
-            f"{name} is not a whole checkpoint, or holds code that would run when "
-            "opened; it was not opened: give the best.ckpt of a run"
-        ) from error
-    if not isinstance(content, dict) or KEY not in content:
+    content = read_weights(
+        path,
+        missing=f"no such checkpoint: {name}",
+        unfit=f"{name} is not a whole checkpoint, or holds code that would run when "
+        "opened; it was not opened: give the best.ckpt of a run",
+    )
+    if not is_ours(content):
         raise TrainingError(
             f"{name} was not written by fmrgb; give the best.ckpt of a run"
         )
+    return network_of(content, name)
+
+
+def read_weights(path: Path, *, missing: str, unfit: str) -> Any:
+    """Read a file of weights to the CPU, running none of its code.
+
+    Args:
+        path: the file.
+        missing: what to say if there is none.
+        unfit: what to say if it is damaged or would run code.
+
+    Raises:
+        TrainingError: with one of these words.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise TrainingError(missing) from None
+    except Exception as error:  # damaged bytes make the unpickler raise anything at all
+        raise TrainingError(unfit) from error
+
+
+def is_ours(content: object) -> bool:
+    """Tell whether what a file held is a checkpoint of this toolkit."""
+    return isinstance(content, dict) and KEY in content
+
+
+def network_of(content: dict[str, Any], name: str) -> Network:
+    """Build the network of a checkpoint's content, in evaluation mode.
+
+    Raises:
+        TrainingError: if it does not fit this version; `name` says which file.
+    """
     try:
         network = _rebuild(dict(content[KEY]), content["state_dict"])
     except (

@@ -46,6 +46,13 @@ class View:
         """Places of the sound planes among the channels."""
         return tuple(c for c, name in enumerate(self.channels) if name in self.sound)
 
+    @property
+    def picture_places(self) -> tuple[int, ...]:
+        """Places of the picture planes among the channels."""
+        return tuple(
+            c for c, name in enumerate(self.channels) if name not in self.sound
+        )
+
 
 def choose_view(
     first: Sample,
@@ -171,6 +178,11 @@ def _resized(frame: NDArray[Any], side: tuple[int, int], how: int) -> NDArray[An
         for c in range(frame.shape[2])
     ]
     return np.stack(planes, axis=-1)
+
+
+def not_empty(levels_BCTHW: Tensor) -> Tensor:
+    """Tell of which planes not all levels are 0: bool [B, C], on the CPU."""
+    return levels_BCTHW.flatten(2).amax(dim=2).cpu() > 0
 
 
 def seed_of_epoch(seed: int, epoch: int, *more: int) -> int:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fmrgb import kinetics
-from fmrgb.checkpoint import KEY, Card, Network, load_checkpoint
+from fmrgb.checkpoint import Card, Network, is_ours, network_of, read_weights
 from fmrgb.errors import TrainingError
 from fmrgb.files import shown
 from fmrgb.inflate import Match, inflate, matches, resample
@@ -70,17 +70,14 @@ def read_origin(path: Path) -> Origin:
             dict of one of torchvision's networks, is damaged or would run code.
     """
     name = shown(path)
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise TrainingError(f"--init: no such file: {name}") from None
-    except Exception as error:  # damaged bytes make the unpickler raise anything at all
-        raise TrainingError(
-            f"--init: {name} is not a whole file of weights, or holds code that would "
-            "run when opened; it was not opened"
-        ) from error
-    if isinstance(content, dict) and KEY in content:
-        network = load_checkpoint(path)
+    content = read_weights(
+        path,
+        missing=f"--init: no such file: {name}",
+        unfit=f"--init: {name} is not a whole file of weights, or holds code that "
+        "would run when opened; it was not opened",
+    )
+    if is_ours(content):
+        network = network_of(content, name)
         origin = Origin(name, network.card, network.model)
     elif found := kinetics.from_torchvision(content):
         origin = Origin(name, *found)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fmrgb.audit import Audit, audit
-from fmrgb.census import count
+from fmrgb.census import Census, count
 from fmrgb.checkpoint import load_checkpoint
 from fmrgb.evaluate import predict_rows
 from fmrgb.learner import Settings
@@ -153,7 +153,7 @@ def run_folds(
         scores=scores,
         predictions=told,
         options=_choices(material, settings, shares, plan) | _found_by(runs, plan),
-        facts=_facts(material, material.rows),
+        facts=_facts(material, count(material.rows, sources(material.rows))),
         warnings=runs[0].warnings,
     )
     return Folds(runs, scores["test"], write_report(folder, story))
@@ -191,7 +191,9 @@ def _run_split(
         predictions=told["test"],
         history=trained.history,
         options={**chosen, **_measured(trained)},
-        facts=_facts(material, rows) + begun_with + (found.told if found else []),
+        facts=_facts(material, known.census)
+        + begun_with
+        + (found.told if found else []),
         warnings=known.warnings,
     )
     report = write_report(folder, story)
@@ -220,9 +222,9 @@ def _audited(
     return known
 
 
-def _facts(material: Material, rows: Sequence[Row]) -> list[str]:
+def _facts(material: Material, census: Census) -> list[str]:
     """Say what the samples are, and which were set aside."""
-    told = count(rows, sources(rows)).facts()
+    told = census.facts()
     return told + [f"set aside: {reason}" for reason in material.faults.values()]
 
 

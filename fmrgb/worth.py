@@ -26,10 +26,8 @@ def parts_of(view: View) -> dict[str, list[int]]:
     Returns:
         places among the channels by name; a sense with one plane is that plane.
     """
-    places = range(len(view.channels))
-    heard = list(view.sound_places)
-    seen = [c for c in places if c not in heard]
-    parts = {view.channels[c]: [c] for c in places}
+    parts = {name: [c] for c, name in enumerate(view.channels)}
+    seen, heard = list(view.picture_places), list(view.sound_places)
     senses = {ALL_PICTURE: seen, ALL_SOUND: heard}
     return parts | {name: planes for name, planes in senses.items() if len(planes) > 1}
 

@@ -5,6 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tiny
 from matplotlib.axes import Axes
 from sklearn.metrics import auc
 
@@ -21,20 +22,6 @@ def predictions(n_classes: int = 2, n_clips: int = 80) -> Predictions:
     odds = np.stack([dice.dirichlet(row) for row in weights])
     names = tuple(f"class {k}" for k in range(n_classes))
     return Predictions(names, truth, odds, ("x.pt",) * n_clips)
-
-
-def history(n_epochs: int) -> list[dict[str, float]]:
-    """Return losses that fall until the third epoch and then rise."""
-    return [
-        {
-            "epoch": epoch,
-            "train_loss": 1 / (epoch + 1),
-            "train_accuracy": 0.5,
-            "val_loss": 1 + abs(epoch - 2),
-            "val_accuracy": 0.6,
-        }
-        for epoch in range(n_epochs)
-    ]
 
 
 class Noted:
@@ -70,12 +57,12 @@ def test_the_drawn_counts_are_the_confusion(monkeypatch):
 
 @pytest.mark.parametrize("n_epochs", [1, 2, 29, 400])
 def test_any_number_of_epochs_can_be_drawn(n_epochs):
-    assert size_of(plots.draw_curves(history(n_epochs)))[1] > 500
+    assert size_of(plots.draw_curves(tiny.history(n_epochs)))[1] > 500
 
 
 def test_curves_name_the_epoch_that_was_kept_also_where_the_loss_is_lost(monkeypatch):
     noted = Noted(monkeypatch, "axvline")
-    lost = history(6)
+    lost = tiny.history(6)
     lost[-1]["val_loss"] = lost[-1]["train_loss"] = float("nan")
     plots.draw_curves(lost)
     said = [(*given, style["label"]) for given, style in noted.calls]

@@ -8,20 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from fmrgb import precision
-from fmrgb.checkpoint import Card, Network
+from fmrgb.checkpoint import Network
 from fmrgb.errors import TrainingError
 from fmrgb.precision import BUDGET_S, choose_precision
 
-CARD = Card(
-    model="conv3d",
-    model_size="tiny",
-    classes=("bright", "dark"),
-    view=tiny.VIEW,
-    mean=[120.0] * 5,
-    std=[80.0] * 5,
-    recipe={},
-)
-NETWORK = Network(CARD)
+NETWORK = Network(tiny.CARD)
 
 
 class Timed(nn.Module):

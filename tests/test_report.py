@@ -77,21 +77,6 @@ def predictions(
     )
 
 
-def history(n_epochs: int) -> list[dict[str, float]]:
-    """Return losses that fall until the third epoch and then rise."""
-    return [
-        {
-            "epoch": epoch,
-            "train_loss": 1 / (epoch + 1),
-            "train_accuracy": 0.5,
-            "val_loss": 1 + abs(epoch - 2),
-            "val_accuracy": 0.6,
-            "seconds": 1.0,
-        }
-        for epoch in range(n_epochs)
-    ]
-
-
 def story(**changes: Any) -> Story:
     """Return a story of harmful names, but for the changes."""
     told = predictions()
@@ -99,7 +84,7 @@ def story(**changes: Any) -> Story:
         "title": f"conv3d on {EVIL}",
         "scores": {"val": score(predictions(n_clips=30)), "test": score(told)},
         "predictions": told,
-        "history": history(5),
+        "history": tiny.history(5),
         "options": {"data": EVIL_PATH, "lr": 0.003, "channels": ("R", "G")},
         "facts": [f"20 {EVIL} clips", f"set aside: {EVIL_PATH}"],
         "warnings": [f"This goes with the label: {EVIL}"],

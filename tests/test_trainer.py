@@ -17,7 +17,7 @@ import torch
 from fmrgb import callbacks, trainer
 from fmrgb.augment import OFF, USUAL
 from fmrgb.callbacks import HISTORY
-from fmrgb.checkpoint import Card, load_checkpoint
+from fmrgb.checkpoint import load_checkpoint
 from fmrgb.errors import TrainingError
 from fmrgb.evaluate import predict_rows
 from fmrgb.learner import Settings
@@ -31,15 +31,6 @@ SPLITS = ("train", "train", "train", "train", "val", "val", "test")
 QUICK = Settings(epochs=8, batch_size=4, lr=0.02)
 # One answer, and clips as they are: it soon knows the training clips.
 PLAIN = replace(QUICK, augmentation=OFF, fusion="stack")
-CARD = Card(
-    model="conv3d",
-    model_size="tiny",
-    classes=("bright", "dark"),
-    view=tiny.VIEW,
-    mean=[120.0] * 5,
-    std=[80.0] * 5,
-    recipe={},
-)
 
 
 def fit(folder: Path, rows: Sequence[Row], settings: Settings = QUICK) -> Trained:
@@ -221,7 +212,7 @@ def test_batches_of_one_clip_are_trained_or_refused_but_no_riddle(rows, tmp_path
 
 @pytest.mark.parametrize("n_steps", [1, 2, 3, 9, 10, 11, 15, 20])
 def test_any_number_of_steps_has_a_rate_that_rises_and_falls(n_steps):
-    learner = trainer.Learner(CARD, Settings(lr=0.5))
+    learner = trainer.Learner(tiny.CARD, Settings(lr=0.5))
     learner._trainer = SimpleNamespace(estimated_stepping_batches=n_steps)
     made = learner.configure_optimizers()
     rates = []

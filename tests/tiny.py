@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fmrgb.checkpoint import Card
 from fmrgb.learner import Settings
 from fmrgb.loader import View
 from fmrgb.manifest import Row, write_manifest
@@ -26,7 +27,32 @@ VIEW = View(CHANNELS, N_FRAMES, HEIGHT, WIDTH, sound=CHANNELS[3:])
 LEVELS = {"dark": 40, "bright": 200}  # what the picture of a label looks like
 NOISE = 30  # levels to either side
 
+CARD = Card(
+    model="conv3d",
+    model_size="tiny",
+    classes=tuple(sorted(LEVELS)),
+    view=VIEW,
+    mean=[120.0] * 5,
+    std=[80.0] * 5,
+    recipe={},
+)
+
 torch.set_num_threads(1)  # such small work is done before a second thread has begun
+
+
+def history(n_epochs: int) -> list[dict[str, float]]:
+    """Return losses that fall until the third epoch and then rise."""
+    return [
+        {
+            "epoch": epoch,
+            "train_loss": 1 / (epoch + 1),
+            "train_accuracy": 0.5,
+            "val_loss": 1 + abs(epoch - 2),
+            "val_accuracy": 0.6,
+            "seconds": 1.0,
+        }
+        for epoch in range(n_epochs)
+    ]
 
 
 def sample(
