@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu lint bench accuracy clean
+.PHONY: help setup demo test test-slow test-gpu lint bench accuracy search clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ bench: $(READY)  ## the speed of building and resizing, beside the decoding floo
 
 accuracy: $(READY)  ## accuracy on real clips, three hours of it; goes on where it stopped
 	$(BIN)/python benchmarks/accuracy.py $(or $(ARGS),--minutes 180)
+
+search: $(READY)  ## cost of the learning-rate search beside a full grid; goes on likewise
+	$(BIN)/python benchmarks/search_cost.py $(ARGS)
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

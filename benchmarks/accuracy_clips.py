@@ -13,11 +13,12 @@ from accuracy_grid import digest, grid_clips, grid_cut, spoilt, thinned
 from accuracy_plan import FRAMES_SEEN, LOOK, N_FOLDS, SEED, VAL_SHARE, Bench, Cell
 
 from fmrgb.build import Recipe, build
+from fmrgb.card import View
 from fmrgb.errors import InputError
-from fmrgb.loader import View, choose_view
 from fmrgb.manifest import Row
 from fmrgb.preflight import survey
 from fmrgb.sample import load_sample
+from fmrgb.seen import choose_view
 from fmrgb.splits import folds
 
 RECIPES: dict[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ N_FOLDS = {"fights": 5, "grid": 3}
 # owns the sound of those left out.
 LOOK: dict[str, dict[str, Any]] = {
     "fights": {"frames": 32, "skip": 1, "size": (64, 64)},
-    "grid": {"frames": 25, "skip": 3, "size": (64, 48)},
+    "grid": {"frames": 25, "skip": 3, "size": (32, 24)},
 }
 # Part of the grid's pictures that is kept: left, top, right, bottom, as shares of the
 # whole; None keeps all. The mouth lies within (0.2, 0.5, 0.7, 0.95).
@@ -29,9 +29,9 @@ TRAIN: dict[str, dict[str, Any]] = {
     "fights/vivit": {"epochs": 24, "patience": 24, "lr": 1e-3},
     # The rate of its kept logs and of its later --lr; its search tried five.
     "fights/first": {"epochs": 20, "patience": 20, "lrs": (1e-3,)},
-    "grid/conv3d": {"epochs": 24, "patience": 24, "lr": 3e-3},
-    "grid/convlstm": {"epochs": 24, "patience": 24, "lr": 3e-3},
-    "grid/vivit": {"epochs": 24, "patience": 24, "lr": 1e-3},
+    "grid/conv3d": {"epochs": 48, "patience": 48, "lr": 3e-3},
+    "grid/convlstm": {"epochs": 48, "patience": 48, "lr": 3e-3},
+    "grid/vivit": {"epochs": 48, "patience": 48, "lr": 1e-3},
 }
 BLUR = 1 / 32  # of the picture's width: sigma of the Gaussian
 VOICES = 8  # of other clips, in a babble

@@ -46,7 +46,8 @@ def floor(clip: Path) -> None:
     """Decode picture and sound once, one thread, and keep nothing."""
     with av.open(str(clip)) as container:
         container.streams.video[0].thread_type = "NONE"
-        for _ in container.decode(video=0, audio=0):
+        tracks = [container.streams.video[0], *container.streams.audio[:1]]
+        for _ in container.decode(*tracks):
             pass
 
 

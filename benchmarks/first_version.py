@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from fmrgb.loader import ClipSet, Item, View, batches
+from fmrgb.card import ClipShape, View
+from fmrgb.loader import ClipSet, Item, batches
 from fmrgb.manifest import Row
 from fmrgb.metrics import Predictions
-from fmrgb.models import ClipShape
 
 BATCH = 20
 WIDTHS = (16, 32)  # of the convolutions; the picture is halved after each

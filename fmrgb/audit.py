@@ -11,10 +11,11 @@ from typing import Any
 import lightning as L
 
 from fmrgb import facts
+from fmrgb.card import View
 from fmrgb.census import Census, count
 from fmrgb.facts import Finding
 from fmrgb.learner import Learner, Settings
-from fmrgb.loader import CACHE_BYTES, ClipSet, View, batches
+from fmrgb.loader import CACHE_BYTES, ClipSet, batches
 from fmrgb.manifest import Row
 from fmrgb.memory import in_bytes
 from fmrgb.splits import leaks, sources

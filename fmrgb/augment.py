@@ -14,17 +14,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fmrgb.loader import View, not_empty
-from fmrgb.sound import DB_FLOOR
+from fmrgb.card import View
+from fmrgb.drown import CHANCES as NOISE_CHANCES
+from fmrgb.drown import LEVELS_PER_DB, drown
+from fmrgb.loader import not_empty
 
 LOUDNESS = ("amplitude", "mel")  # planes whose levels stand for decibels
 SPECTRUM = "mel"  # the plane whose rows are frequencies
-LEVELS_PER_DB = -255 / DB_FLOOR
 GREY = 128.0  # level that a change of contrast leaves as it is
 # A change that is switched off leaves the chances of the others as they are.
 CHANCES = (
     *("part_time", "begin", "part_side", "top", "left", "mirror", "light", "contrast"),
     *("gain", "pause", "pause_begin", "bands", "lowest", "lose"),
+    *NOISE_CHANCES,
 )
 
 Chances = Mapping[str, Tensor]  # [B] in [0, 1) for each of CHANCES
@@ -41,7 +43,8 @@ class Augmentation:
         brightness: largest change of contrast, and of brightness as a share of 128.
         jitter: largest share of the time cut away, below 1; the rest is slowed down.
         gain: largest change of loudness, in dB.
-        mask: largest share of the time silenced, and of a mel picture's bands.
+        noise: probability that noise drowns the sound; see `fmrgb.drown`.
+        mask: largest share of the sound's time, and of a mel picture's bands, hidden.
         sense_dropout: probability that one of the senses is blanked, either as often.
     """
 
@@ -50,22 +53,23 @@ class Augmentation:
     brightness: float = 0.2
     jitter: float = 0.2
     gain: float = 6.0
+    noise: float = 0.15
     mask: float = 0.2
     sense_dropout: float = 0.1
 
 
 USUAL = Augmentation()
 OFF = Augmentation(
-    crop=0, flip=0, brightness=0, jitter=0, gain=0, mask=0, sense_dropout=0
+    crop=0, flip=0, brightness=0, jitter=0, gain=0, noise=0, mask=0, sense_dropout=0
 )
 
 
 def fitting(how: Augmentation, recipe: Mapping[str, Any]) -> Augmentation:
-    """Leave out the gain unless the samples' levels are decibels below full scale.
+    """Leave out gain and noise unless the samples' levels are dB below full scale.
 
     A relative scale shows the same levels however loud a clip was recorded.
     """
-    return how if recipe.get("scale") == "absolute" else replace(how, gain=0)
+    return how if recipe.get("scale") == "absolute" else replace(how, gain=0, noise=0)
 
 
 def augment(
@@ -87,7 +91,7 @@ def augment(
     drawn = torch.rand(len(CHANCES), len(levels_BCTHW), generator=dice)
     chances = dict(zip(CHANCES, drawn, strict=True))
     sound, picture = list(view.sound_places), list(view.picture_places)
-    alive_BC = not_empty(levels_BCTHW)
+    alive_BC = not_empty(levels_BCTHW).cpu()  # where the chances are
     changed = _moved(levels_BCTHW, picture, how, chances)
     lost = how.sense_dropout if sound and picture else 0.0
     # What is not there (no picture, no sound track) does not come into being.
@@ -99,9 +103,12 @@ def augment(
         heard_BTHW = changed[:, c]
         if view.channels[c] in LOUDNESS:
             _turn_up(heard_BTHW, how.gain, chances)
+    drown(changed, view, how.noise, chances, dice)
+    for c in sound:
+        heard_BTHW = changed[:, c]
         if view.channels[c] == SPECTRUM:
-            _silence(heard_BTHW, 2, how.mask, chances["bands"], chances["lowest"])
-        _silence(heard_BTHW, 1, how.mask, chances["pause"], chances["pause_begin"])
+            _mask(heard_BTHW, 2, how.mask, chances["bands"], chances["lowest"])
+        _mask(heard_BTHW, 1, how.mask, chances["pause"], chances["pause_begin"])
         heard_BTHW *= _per_clip(hearing_B, heard_BTHW)
     return changed
 
@@ -181,22 +188,26 @@ def _turn_up(heard_BTHW: Tensor, most: float, chances: Chances) -> None:
         heard_BTHW.addcmul_(audible, _per_clip(shift_B, heard_BTHW)).clamp_(0, 255)
 
 
-def _silence(
+def _mask(
     heard_BTHW: Tensor, axis: int, most: float, width_B: Tensor, place_B: Tensor
 ) -> None:
-    """Silence one stretch of an axis, of at most `most` of its length, in each clip.
+    """Hide one stretch of an axis, of at most `most` of its length, in each clip.
 
-    Source: Park et al. 2019, "SpecAugment", arXiv:1904.08779, section 2. Their masks
-    hold the mean of the spectrogram; these hold silence, which samples do too.
+    What is hidden holds the mean of the clip's plane. Silence would not hide: beside a
+    noisy recording, whose levels hardly vary, it shouts.
+
+    Source: Park et al. 2019, "SpecAugment", arXiv:1904.08779, section 2.
     """
     n = heard_BTHW.shape[axis]
     n_masked_B = (width_B * (int(most * n) + 1)).long()
     first_B = (place_B * (n - n_masked_B + 1)).long()
     after_BN = torch.arange(n) - first_B[:, None]
-    kept_BN = (after_BN < 0) | (after_BN >= n_masked_B[:, None])
+    hidden_BN = (after_BN >= 0) & (after_BN < n_masked_B[:, None])
     shape = [-1, 1, 1, 1]
     shape[axis] = n
-    heard_BTHW *= kept_BN.reshape(shape).to(heard_BTHW.device)
+    hidden = hidden_BN.reshape(shape).to(heard_BTHW.device)
+    mean_B = heard_BTHW.mean(dim=(1, 2, 3), keepdim=True)
+    torch.where(hidden, mean_B, heard_BTHW, out=heard_BTHW)
 
 
 def _per_clip(values_B: Tensor, like: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Weights together with everything needed to use them on new clips."""
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fmrgb import __version__
+from fmrgb.card import Card
 from fmrgb.errors import TrainingError
 from fmrgb.files import shown
-from fmrgb.loader import View, not_empty
+from fmrgb.loader import not_empty
 from fmrgb.models import ANSWERS, Senses, build_model
 from fmrgb.trust import PICTURE, SOUND, equal_trust
 
@@ -20,29 +19,12 @@ KEY = "fmrgb"  # where our part lies in a Lightning checkpoint
 PREFIX = "net.model."  # of the weights in a Lightning checkpoint
 
 
-@dataclass(frozen=True, kw_only=True)
-class Card:
-    """What a network is and what it expects; plain values, kept beside the weights."""
-
-    model: str
-    model_size: str
-    classes: tuple[str, ...]
-    view: View
-    mean: list[float]  # of each channel, in levels, over the training clips
-    std: list[float]
-    fusion: str = "stack"  # how the senses meet; see `fmrgb.models.build_model`
-    recipe: dict[str, Any]  # how the samples it learned from were built
-    version: str = __version__
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for a checkpoint."""
-        return {**asdict(self), "classes": list(self.classes)}
-
-
 class Network(nn.Module):
     """A model behind its normalisation: levels in, logits out.
 
-    A sense of which all levels are 0 is not there: no answer that needs it counts.
+    A sense of which all levels are 0 is not there: no answer that needs it counts, and
+    a network of both senses is shown the mean of the training clips in its place. As
+    levels, nothing at all would be the loudest of signals where no clip is silent.
 
     Shape:
         - Input: uint8 [B, C, T, H, W], levels 0 to 255
@@ -65,6 +47,7 @@ class Network(nn.Module):
         # No buffers: those are averaged in training, and these must stay as they are.
         self._mean = torch.tensor(card.mean).reshape(shape)
         self._std = torch.tensor(card.std).reshape(shape)
+        self._heard = torch.tensor([c in card.view.sound for c in card.view.channels])
         n_answers = len(ANSWERS) if isinstance(self.model, Senses) else 1
         self.trust_SA: NDArray[np.float64] = equal_trust(n_answers)
 
@@ -74,16 +57,30 @@ class Network(nn.Module):
             self._mean.to(levels_BCTHW.device),
             self._std.to(levels_BCTHW.device),
         )
-        logits: Tensor = self.model((levels_BCTHW.float() - mean) / std)
+        there_BC = self._there(levels_BCTHW)[..., None, None, None]
+        logits: Tensor = self.model((levels_BCTHW.float() - mean) / std * there_BC)
         return logits if isinstance(self.model, Senses) else logits[:, None]
 
     def kinds(self, levels_BCTHW: Tensor) -> Tensor:
         """Tell which senses are there, int64 [B]: 1 for picture, plus 2 for sound."""
-        view = self.card.view
-        alive_BC = not_empty(levels_BCTHW)
-        picture_B = alive_BC[:, list(view.picture_places)].any(dim=1)
-        sound_B = alive_BC[:, list(view.sound_places)].any(dim=1)
+        there_BC, heard_C = (
+            self._there(levels_BCTHW),
+            self._heard.to(levels_BCTHW.device),
+        )
+        # Masks, not places: what a network of one sense is exported to may not know
+        # whether any of no planes is there.
+        picture_B = (there_BC & ~heard_C).any(dim=1)
+        sound_B = (there_BC & heard_C).any(dim=1)
         return PICTURE * picture_B.long() + SOUND * sound_B.long()
+
+    def _there(self, levels_BCTHW: Tensor) -> Tensor:
+        """Tell which planes belong to a sense that is there: bool [B, C]."""
+        alive_BC = not_empty(levels_BCTHW)
+        heard_C = self._heard.to(levels_BCTHW.device)
+        picture_B1 = (alive_BC & ~heard_C).any(dim=1, keepdim=True)
+        sound_B1 = (alive_BC & heard_C).any(dim=1, keepdim=True)
+        # Not torch.where, which onnxruntime has not for bool.
+        return (heard_C & sound_B1) | (~heard_C & picture_B1)
 
     def weigh(self, logits_BAK: Tensor, kinds_B: Tensor) -> Tensor:
         """Sum the answers, each times its trust for the kind of clip: [B, K]."""
@@ -166,12 +163,8 @@ def network_of(content: dict[str, Any], name: str) -> Network:
 
 def _rebuild(known: dict[str, Any], state: dict[str, Tensor]) -> Network:
     """Build a network from its part of a checkpoint and its weights."""
-    view = dict(known.pop("view"))
     trust = known.pop("trust")
-    for name in ("channels", "sound"):
-        view[name] = tuple(view[name])
-    known["classes"] = tuple(known["classes"])
-    network = Network(Card(view=View(**view), **known))
+    network = Network(Card.from_dict(known))
     weights = {k.removeprefix(PREFIX): v for k, v in state.items() if PREFIX in k}
     network.model.load_state_dict(weights)
     network.trust_SA = np.array(trust, np.float64).reshape(network.trust_SA.shape)

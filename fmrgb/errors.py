@@ -16,6 +16,10 @@ class MediaError(FmrgbError):
     """A media file cannot be read, or not to its end."""
 
 
+class NoPictureError(MediaError):
+    """A media file holds no moving picture; it may hold sound."""
+
+
 class SampleError(FmrgbError):
     """A `.pt` file is not a sound sample, or arrays do not fit together."""
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fmrgb.checkpoint import Card
+from fmrgb.card import Card
 
 CHANGE = "change of"  # goes before the name of a plane, where its changes are seen
 LUMA = {"R": 0.299, "G": 0.587, "B": 0.114}  # shares in `stack.to_gray`, ITU-R BT.601

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fmrgb.checkpoint import Card
-from fmrgb.loader import View
+from fmrgb.card import Card, View
 from fmrgb.models import build_model
 from fmrgb.models.classifier import Classifier
 

@@ -17,7 +17,8 @@ from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
 from fmrgb.augment import USUAL, Augmentation, augment, fitting
-from fmrgb.checkpoint import KEY, Card, Network
+from fmrgb.card import Card
+from fmrgb.checkpoint import KEY, Network
 from fmrgb.loader import seed_of_epoch
 from fmrgb.pretrained import read_origin, suited, take_weights
 from fmrgb.trust import equal_trust, fit_trust

@@ -4,93 +4,24 @@ Axes: B batch, C channels, T frames, H height, W width.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from fmrgb.card import View
 from fmrgb.errors import SampleError, TrainingError
 from fmrgb.files import shown
 from fmrgb.manifest import Row
-from fmrgb.models import ClipShape
-from fmrgb.sample import Sample, load_sample
+from fmrgb.sample import load_sample
+from fmrgb.seen import view_of
 
 CACHE_BYTES = 2 * 2**30  # clips that fit are read once
 STILL = 1.0  # level; a plane that varies less is not stretched by normalisation
 
 Item = tuple[Tensor, int, int]  # clip uint8 [C, T, H, W], class, number of its row
-
-
-@dataclass(frozen=True)
-class View:
-    """Which part of a sample a network sees."""
-
-    channels: tuple[str, ...]
-    frames: int
-    height: int
-    width: int
-    sound: tuple[str, ...] = ()  # those of the channels that are sound
-
-    @property
-    def shape(self) -> ClipShape:
-        """Sizes [C, T, H, W] of one clip."""
-        return ClipShape(len(self.channels), self.frames, self.height, self.width)
-
-    @property
-    def sound_places(self) -> tuple[int, ...]:
-        """Places of the sound planes among the channels."""
-        return tuple(c for c, name in enumerate(self.channels) if name in self.sound)
-
-    @property
-    def picture_places(self) -> tuple[int, ...]:
-        """Places of the picture planes among the channels."""
-        return tuple(
-            c for c, name in enumerate(self.channels) if name not in self.sound
-        )
-
-
-def choose_view(
-    first: Sample,
-    *,
-    channels: str = "all",
-    frames: int | None = None,
-    size: tuple[int, int] | None = None,
-) -> View:
-    """Settle what a network sees, by the first sample and the user's wishes.
-
-    Args:
-        first: any sample of the set.
-        channels: all, picture, sound, or names separated by commas.
-        frames: frames drawn of each sample; None takes as many as the first has.
-        size: (width, height) in pixels; None takes the first's.
-
-    Raises:
-        TrainingError: if the sample has no such plane.
-    """
-    have = first.channels
-    parts = {
-        "all": have,
-        "sound": tuple(c for c in have if c in first.sound),
-        "picture": tuple(c for c in have if c not in first.sound),
-    }
-    chosen = parts.get(channels) or tuple(c.strip() for c in channels.split(","))
-    if strange := [c for c in chosen if c not in have]:
-        raise TrainingError(
-            f"--channels: the samples have no plane {', '.join(strange)!r}; they have "
-            f"{', '.join(have)}"
-        )
-    if len(set(chosen)) < len(chosen):
-        raise TrainingError(f"--channels names a plane twice: {channels}")
-    n_frames, height, width, _ = first.shape
-    if size is not None:
-        width, height = size
-    sound = tuple(c for c in chosen if c in first.sound)
-    return View(chosen, frames or n_frames, height, width, sound)
 
 
 def readable(rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
@@ -117,14 +48,30 @@ def readable(rows: Sequence[Row]) -> tuple[list[Row], dict[str, str]]:
 class ClipSet(Dataset[Item]):
     """Samples as network input; those that fit into memory are read once."""
 
-    def __init__(self, rows: Sequence[Row], classes: Sequence[str], view: View) -> None:
-        """Serve `rows`; the class of a row is its label's place in `classes`."""
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        classes: Sequence[str],
+        view: View,
+        ready: Sequence[NDArray[np.uint8]] | None = None,
+    ) -> None:
+        """Serve `rows`.
+
+        Args:
+            rows: what to serve.
+            classes: the class of a row is its label's place among them.
+            view: what a network sees of a sample.
+            ready: what it sees of each row, [C, T, H, W], if that is at hand; the
+                samples are then not read.
+        """
         self.rows = rows
         self.classes = tuple(classes)
         self.view = view
         self._numbers = {label: i for i, label in enumerate(classes)}
         n_bytes = int(np.prod(view.shape)) * len(rows)
         self._cache: dict[int, Tensor] | None = {} if n_bytes <= CACHE_BYTES else None
+        if ready is not None:
+            self._cache = dict(enumerate(map(torch.from_numpy, ready)))
         if strange := sorted({r.label for r in rows} - set(classes)):
             raise TrainingError(
                 f"labels the model does not know: {', '.join(strange)}; it knows "
@@ -147,42 +94,9 @@ class ClipSet(Dataset[Item]):
         return clip, label, number
 
 
-def view_of(sample: Sample, view: View, name: str) -> NDArray[np.uint8]:
-    """Read what a network sees of a sample: uint8 [C, T, H, W].
-
-    Frames are drawn at even distances; a sample with fewer frames repeats some.
-
-    Raises:
-        TrainingError: if the sample lacks a plane.
-    """
-    if missing := [c for c in view.channels if c not in sample.channels]:
-        raise TrainingError(
-            f"{name} lacks the plane {', '.join(missing)}, it has "
-            f"{', '.join(sample.channels)}; build all samples with the same options"
-        )
-    index = np.round(np.linspace(0, len(sample.visual) - 1, view.frames)).astype(int)
-    clip_THWC = sample.read(index, view.channels)
-    if clip_THWC.shape[1:3] != (view.height, view.width):
-        smaller = view.height < clip_THWC.shape[1] or view.width < clip_THWC.shape[2]
-        how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-        side = (view.width, view.height)
-        frames = [_resized(frame, side, how) for frame in clip_THWC]
-        clip_THWC = np.stack(frames).astype(np.uint8, copy=False)
-    return np.ascontiguousarray(clip_THWC.transpose(3, 0, 1, 2))
-
-
-def _resized(frame: NDArray[Any], side: tuple[int, int], how: int) -> NDArray[Any]:
-    """Resize [H, W, C] plane by plane: some of OpenCV's ways take four at most."""
-    planes = [
-        cv2.resize(np.ascontiguousarray(frame[..., c]), side, interpolation=how)
-        for c in range(frame.shape[2])
-    ]
-    return np.stack(planes, axis=-1)
-
-
 def not_empty(levels_BCTHW: Tensor) -> Tensor:
-    """Tell of which planes not all levels are 0: bool [B, C], on the CPU."""
-    return levels_BCTHW.flatten(2).amax(dim=2).cpu() > 0
+    """Tell of which planes not all levels are 0: bool [B, C]."""
+    return levels_BCTHW.flatten(2).amax(dim=2) > 0
 
 
 def seed_of_epoch(seed: int, epoch: int, *more: int) -> int:
@@ -239,18 +153,20 @@ def batches(
 
 
 def statistics(clips: ClipSet) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of each channel over all clips, in levels.
+    """Return mean and standard deviation of each channel, in levels.
 
+    Over the clips that have it: one without sound says nothing of what sound is like.
     Meant for the training split alone.
     """
     total = np.zeros(len(clips.view.channels))
-    square = np.zeros_like(total)
+    square, count = np.zeros_like(total), np.zeros_like(total)
     for number in range(len(clips)):
         clip_CN = clips[number][0].numpy().reshape(len(total), -1).astype(np.float32)
         total += clip_CN.mean(axis=1, dtype=np.float64)
         square += np.square(clip_CN).mean(axis=1, dtype=np.float64)
-    mean = total / len(clips)
-    std = np.sqrt(np.maximum(square / len(clips) - mean**2, 0))
+        count += clip_CN.any(axis=1)
+    mean = total / np.maximum(count, 1)
+    std = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0))
     # A plane without variation (no clip has sound) must not blow up rounding noise.
     return mean.tolist(), np.maximum(std, STILL).tolist()
 

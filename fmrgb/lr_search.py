@@ -21,10 +21,10 @@ from lightning.pytorch.callbacks import Callback
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
+from fmrgb.card import View
 from fmrgb.errors import TrainingError
 from fmrgb.files import make_folder, whole_file
 from fmrgb.learner import Settings
-from fmrgb.loader import View
 from fmrgb.lr_trials import (
     DONE,
     GRID,

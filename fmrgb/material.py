@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fmrgb.card import View
 from fmrgb.join import marked, relabelled
-from fmrgb.loader import View, choose_view, readable
+from fmrgb.loader import readable
 from fmrgb.manifest import Row, read_manifest
 from fmrgb.sample import load_sample
+from fmrgb.seen import choose_view
 from fmrgb.splits import check_labels, split
 
 

@@ -14,11 +14,12 @@ from typing import Any
 import av
 from av.stream import Disposition
 
-from fmrgb.errors import MediaError
+from fmrgb.errors import MediaError, NoPictureError
 from fmrgb.files import shown
-from fmrgb.tracks import Clip, SoundTrack, VideoTrack, duration_s
+from fmrgb.tracks import Clip, Sound, SoundTrack, VideoTrack, duration_s
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
+SOUND_SUFFIXES = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus")
 SOUND_RATE = 16_000  # Hz, where the user names no samples per frame
 MIN_SOUND_RATE = 64  # Hz
 DEFAULT_FPS = 25.0  # frames per second, where a file names none
@@ -30,7 +31,8 @@ _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2",
     *("matroska", "webm", "avi", "flv", "ogg", "mpegts", "mpeg", "asf"),
 )
-_SAFE = {"protocol_whitelist": "file", "format_whitelist": ",".join(_FORMATS)}
+# Only where the name says so: they take almost any bytes for theirs.
+_SOUND_FORMATS = ("wav", "mp3", "aac", "flac")
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,19 @@ def read_header(path: Path) -> Header:
     Raises:
         MediaError: if it cannot be opened or has no picture.
     """
-    with _opened(path) as container:
-        video = _picture(container, path)
+    with opened(path) as container:
+        video = picture_of(container, path)
         seconds = _seconds(container, video)
         n_frames = video.frames or sum(1 for p in container.demux(video) if p.size)
-        _check_whole(container, path)
+        check_whole(container, path)
         if not n_frames:
             raise MediaError(f"{shown(path)} holds no frame; record it again")
         return Header(
             width=video.codec_context.width,
             height=video.codec_context.height,
-            fps=_fps(video),
+            fps=fps_of(video),
             frames=n_frames,
-            seconds=seconds or n_frames / _fps(video),
+            seconds=seconds or n_frames / fps_of(video),
             has_sound=bool(container.streams.audio),
         )
 
@@ -101,22 +103,44 @@ def read_clip(
         MediaError: if the file is not whole, has no picture or cannot be decoded.
         DiskFullError: if what outgrows memory does not fit on the disk.
     """
-    with _opened(path) as container:
-        video = _picture(container, path)
-        fps = _fps(video)
+    with opened(path) as container:
+        video = picture_of(container, path)
+        fps = fps_of(video)
         rate = sound_rate(fps, samples_per_frame)
         seen = VideoTrack(fps, size=size, skip=skip, scratch=scratch)
         heard = SoundTrack(rate, scratch=scratch, name=shown(path))
-        for frame in _decode(container, video, path):
+        for frame in decode(container, video, path):
             if isinstance(frame, av.VideoFrame):
                 seen.add(frame)
             else:
                 heard.add(frame)
-        _check_whole(container, path, max(seen.end, heard.end))
+        check_whole(container, path, max(seen.end, heard.end))
         if not seen.starts:
             raise MediaError(f"{shown(path)}: no frame could be decoded")
         has_sound = bool(container.streams.audio)
         return seen.clip(heard.sound() if has_sound else None)
+
+
+def read_sound(path: Path, *, rate: int, scratch: Path | None = None) -> Sound:
+    """Decode the sound of a file that may have no picture.
+
+    Args:
+        path: a sound file, or any that `read_clip` takes.
+        rate: what the sound is resampled to, in Hz.
+        scratch: folder for what outgrows memory.
+
+    Raises:
+        MediaError: if the file is not whole, has no sound or cannot be decoded.
+    """
+    with opened(path) as container:
+        heard = SoundTrack(rate, scratch=scratch, name=shown(path))
+        for block in decode(container, None, path):
+            heard.add(block)
+        check_whole(container, path, heard.end)
+        sound = heard.sound()
+        if not len(sound.samples):
+            raise MediaError(f"{shown(path)} has neither picture nor sound")
+        return sound
 
 
 def decode_to_end(path: Path) -> Decoded:
@@ -126,10 +150,10 @@ def decode_to_end(path: Path) -> Decoded:
         MediaError: if any part of the file cannot be decoded.
     """
     n_frames, first, seen, heard, end = 0, float("inf"), 0.0, 0.0, 0.0
-    with _opened(path) as container:
-        video = _picture(container, path)
-        fps = _fps(video)
-        for frame in _decode(container, video, path):
+    with opened(path) as container:
+        video = picture_of(container, path)
+        fps = fps_of(video)
+        for frame in decode(container, video, path):
             if isinstance(frame, av.VideoFrame):
                 n_frames += 1
                 start = frame.time or 0.0
@@ -139,7 +163,7 @@ def decode_to_end(path: Path) -> Decoded:
             else:
                 heard += frame.samples / frame.sample_rate
                 end = max(end, (frame.time or 0.0) + frame.samples / frame.sample_rate)
-        _check_whole(container, path, end)
+        check_whole(container, path, end)
         has_sound = bool(container.streams.audio)
     if not n_frames:
         raise MediaError(f"{shown(path)}: no frame could be decoded")
@@ -154,8 +178,12 @@ def sound_rate(fps: float, samples_per_frame: int | None) -> int:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    """Open a file by its handle, so that its name is never read as a URL."""
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file by its handle, so that its name is never read as a URL.
+
+    Raises:
+        MediaError: if it cannot be read, is empty or is no media file.
+    """
     try:
         with open(path, "rb") as file:
             if not file.read(1):
@@ -163,44 +191,64 @@ def _opened(path: Path) -> Iterator[Any]:
             file.seek(0)
             try:
                 container = av.open(
-                    file, metadata_errors="replace", options=dict(_SAFE)
+                    file, metadata_errors="replace", options=_only_this(path)
                 )
             except (av.FFmpegError, ValueError) as error:
                 raise MediaError(
-                    f"{shown(path)} is not a video or lost its header: {_said(error)}; "
+                    f"{shown(path)} is not a video or lost its header: {said(error)}; "
                     "record or convert it again"
                 ) from error
             with container:
                 yield container
     except OSError as error:
         if isinstance(error, av.FFmpegError):
-            raise MediaError(f"{shown(path)} cannot be read: {_said(error)}") from error
+            raise MediaError(f"{shown(path)} cannot be read: {said(error)}") from error
         if error.filename is None:  # not about this file: the disk, say
             raise
         raise MediaError(f"{shown(path)} cannot be read: {error.strerror}") from error
 
 
-def _said(error: Exception) -> str:
+def _only_this(path: Path) -> dict[str, str]:
+    """Return FFmpeg's options by which it opens no other file and no playlist."""
+    more = _SOUND_FORMATS if path.suffix.lower() in SOUND_SUFFIXES else ()
+    return {
+        "protocol_whitelist": "file",
+        "format_whitelist": ",".join((*_FORMATS, *more)),
+    }
+
+
+def said(error: Exception) -> str:
     """Return FFmpeg's own words without the number and the name of the handle."""
     return str(getattr(error, "strerror", None) or error)
 
 
-def _picture(container: Any, path: Path) -> Any:
-    """Return the first stream of moving pictures; covers and posters do not count."""
+def picture_of(container: Any, path: Path, threads: int = 1) -> Any:
+    """Return the first stream of moving pictures; covers and posters do not count.
+
+    Raises:
+        NoPictureError: if there is none.
+    """
     for video in container.streams.video:
         if not video.disposition & Disposition.attached_pic:
-            # Files are worked on side by side, one thread each.
-            video.thread_type = "NONE"
+            # Files are mostly worked on side by side, one thread each.
+            video.thread_type = "AUTO" if threads > 1 else "NONE"
+            video.codec_context.thread_count = threads
             # A damaged clip is named; FFmpeg would paint over the damage and go on.
             video.codec_context.options = {"err_detect": "explode"}
             return video
     kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
-    raise MediaError(f"{shown(path)} has no picture (it has: {kinds}); leave it out")
+    raise NoPictureError(
+        f"{shown(path)} has no picture (it has: {kinds}); leave it out"
+    )
 
 
-def _decode(container: Any, video: Any, path: Path) -> Iterator[Any]:
-    """Yield the frames of one picture and, where there is one, one sound track."""
-    streams = [video, *container.streams.audio[:1]]
+def decode(container: Any, video: Any, path: Path) -> Iterator[Any]:
+    """Yield the frames of one picture, if any, and of one sound track, if any.
+
+    Raises:
+        MediaError: where they cannot be decoded.
+    """
+    streams = [*([video] if video else []), *container.streams.audio[:1]]
     kind, at_s = "picture", 0.0
     try:
         for packet in container.demux(streams):
@@ -211,11 +259,11 @@ def _decode(container: Any, video: Any, path: Path) -> Iterator[Any]:
     except av.FFmpegError as error:
         raise MediaError(
             f"{shown(path)}: the {kind} cannot be decoded after {at_s:.2f} s: "
-            f"{_said(error)}; record it again or cut it there"
+            f"{said(error)}; record it again or cut it there"
         ) from error
 
 
-def _check_whole(container: Any, path: Path, end_s: float | None = None) -> None:
+def check_whole(container: Any, path: Path, end_s: float | None = None) -> None:
     """Raise MediaError if the file promises more than it holds.
 
     By its own index, which must not point past the file's end, and, where `end_s` says
@@ -238,7 +286,7 @@ def _check_whole(container: Any, path: Path, end_s: float | None = None) -> None
         )
 
 
-def _fps(video: Any) -> float:
+def fps_of(video: Any) -> float:
     """Return frames per second on average, a sane number whatever the header says."""
     for rate in (video.average_rate, video.guessed_rate, video.base_rate):
         if rate and 0 < rate <= MAX_FPS:

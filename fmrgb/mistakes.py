@@ -3,7 +3,7 @@
 Axes: T frames, H height, W width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fmrgb import page
-from fmrgb.errors import SampleError
+from fmrgb.errors import MediaError, SampleError
 from fmrgb.files import shown
 from fmrgb.metrics import Predictions
 from fmrgb.page import Picture
-from fmrgb.sample import load_sample
+from fmrgb.sample import Sample, load_sample
 from fmrgb.view import View, look
 
 WORST_SHOWN = 12  # mistakes listed
@@ -46,18 +46,21 @@ def worst_mistakes(predictions: Predictions) -> list[dict[str, Any]]:
     ]
 
 
-def mistakes_sheet(mistakes: Sequence[dict[str, Any]]) -> Picture | None:
+def mistakes_sheet(
+    mistakes: Sequence[dict[str, Any]], read: Callable[[Path], Sample] = load_sample
+) -> Picture | None:
     """Draw frames and sound of the worst mistakes: uint8 [H, 990, 3].
 
     A sample that is gone or damaged gets a line that says so.
 
     Args:
         mistakes: from `worst_mistakes`.
+        read: makes a sample of the path of a mistake.
 
     Returns:
         None if no sample can be read.
     """
-    views = [_look(m["path"]) for m in mistakes[:WORST_DRAWN]]
+    views = [_look(Path(m["path"]), read) for m in mistakes[:WORST_DRAWN]]
     if not any(views):
         return None
     heights = [ROW if view else HEAD + 22 for view in views]
@@ -74,10 +77,10 @@ def mistakes_sheet(mistakes: Sequence[dict[str, Any]]) -> Picture | None:
     return page.pixels(fig)
 
 
-def _look(path: str) -> View | None:
+def _look(path: Path, read: Callable[[Path], Sample]) -> View | None:
     try:
-        return look(load_sample(Path(path)), Path(path))
-    except SampleError:
+        return look(read(path), path)
+    except (SampleError, MediaError):
         return None
 
 

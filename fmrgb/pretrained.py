@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from fmrgb import kinetics
-from fmrgb.checkpoint import Card, Network, is_ours, network_of, read_weights
+from fmrgb.card import Card
+from fmrgb.checkpoint import Network, is_ours, network_of, read_weights
 from fmrgb.errors import TrainingError
 from fmrgb.files import shown
 from fmrgb.inflate import Match, inflate, matches, resample

@@ -3,6 +3,7 @@
 import base64
 import json
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.resources import files
@@ -12,11 +13,13 @@ from typing import Any
 from jinja2 import Environment
 
 from fmrgb import page, plots, verdict
+from fmrgb.build import write_failed
 from fmrgb.evaluate import Evaluation
 from fmrgb.files import make_folder, whole_file
 from fmrgb.manifest import write_csv
 from fmrgb.metrics import Predictions
 from fmrgb.mistakes import mistakes_sheet, worst_mistakes
+from fmrgb.sample import Sample, load_sample
 
 PACKAGES = ("fmrgb", "torch", "lightning", "av", "librosa", "numpy", "scipy")
 SEARCH = "lr_search.png"  # what a search for the learning rate leaves in the folder
@@ -35,6 +38,7 @@ class Story:
         options: everything that was chosen, by name.
         facts: lines on the data: counts, groups, what was set aside.
         warnings: what may make the numbers mean less than they seem.
+        read: makes a sample of the path of a prediction.
     """
 
     title: str
@@ -44,6 +48,7 @@ class Story:
     options: dict[str, Any] = field(default_factory=dict)
     facts: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    read: Callable[[Path], Sample] = load_sample
 
     @property
     def main(self) -> dict[str, Any]:
@@ -100,26 +105,40 @@ def _draw(story: Story, mistakes: list[dict[str, Any]]) -> dict[str, bytes]:
             pictures["curves.png"] = plots.draw_curves(story.history)
         if "planes" in story.main:
             pictures["planes.png"] = plots.draw_planes(story.main["planes"])
-        if (sheet := mistakes_sheet(mistakes)) is not None:
+        if (sheet := mistakes_sheet(mistakes, story.read)) is not None:
             pictures["mistakes.png"] = page.png(sheet)
     return pictures
 
 
-def report_evaluation(folder: Path, model: Path, done: Evaluation) -> Path:
+def report_evaluation(
+    folder: Path, model: Path, done: Evaluation, against: Path | None = None
+) -> Path:
     """Write the report of a model judged on other data than its run's own.
+
+    Clips set aside are listed in failed.csv, what the other model of a comparison said
+    in predictions_against.csv.
 
     Raises:
         InputError: if the folder cannot be written to.
     """
     make_folder(folder)
+    write_failed(folder / "failed.csv", {Path(k): r for k, r in done.faults.items()})
+    if done.other:
+        write_predictions(folder / "predictions_against.csv", done.other)
     card = done.card.as_dict()
     story = Story(
         title=f"{card['model']} {card['model_size']} judged: {done.split} clips",
         scores={done.split: done.scores},
         predictions=done.predictions,
-        options={"model": str(model), **card["view"], "version": card["version"]},
+        options={
+            "model": str(model),
+            "against": str(against) if against else None,
+            **card["view"],
+            "version": card["version"],
+        },
         facts=done.facts + [f"set aside: {r}" for r in done.faults.values()],
         warnings=done.warnings,
+        read=done.read,
     )
     return write_report(folder, story)
 

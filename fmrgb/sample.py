@@ -8,15 +8,17 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from fmrgb.errors import SampleError
+from fmrgb.errors import ProgramMissingError, SampleError
 from fmrgb.files import shown, whole_file
 from fmrgb.stack import PICTURE_PLANES, stack
+
+if TYPE_CHECKING:  # prediction by ONNX works where torch is not installed
+    import torch
 
 FORMAT = "fmrgb-sample"
 VERSION = 1
@@ -91,6 +93,8 @@ def save_sample(path: Path, sample: Sample) -> None:
         SampleError: if its arrays do not fit together.
         DiskFullError: if there is no room left.
     """
+    import torch
+
     _check(sample, "the sample to be written")
     content = {
         "format": FORMAT,
@@ -113,7 +117,9 @@ def save_sample(path: Path, sample: Sample) -> None:
             raise error.__context__ if error.__context__ else error from error
 
 
-def _tensor(array: NDArray[Any]) -> torch.Tensor:
+def _tensor(array: NDArray[Any]) -> "torch.Tensor":
+    import torch
+
     # torch saves all that a view is a part of, and refuses strides below 0.
     return torch.from_numpy(np.ascontiguousarray(array))
 
@@ -128,6 +134,8 @@ def load_sample(path: Path) -> Sample:
         SampleError: if the file is not whole, not a sample, or would run code.
     """
     content = _load(path)
+    import torch
+
     if isinstance(content, torch.Tensor):
         return _from_dense(content, path)
     name = shown(path)
@@ -160,6 +168,7 @@ def load_sample(path: Path) -> Sample:
 
 
 def _load(path: Path) -> Any:
+    torch = _torch(path)
     name = shown(path)
     if path.is_dir():
         raise SampleError(f"expected a .pt sample, got the folder {name}")
@@ -184,6 +193,17 @@ def _load(path: Path) -> Any:
         ) from error
 
 
+def _torch(path: Path) -> Any:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise ProgramMissingError(
+            f"{shown(path)}: samples are read by torch, which is not installed: pip "
+            "install torch, or give the clip itself"
+        ) from None
+    return torch
+
+
 def _is_utf8(text: str) -> bool:
     try:
         text.encode()
@@ -192,7 +212,7 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _from_dense(tensor: torch.Tensor, path: Path) -> Sample:
+def _from_dense(tensor: "torch.Tensor", path: Path) -> Sample:
     name = shown(path)
     if tensor.ndim != 4 or tensor.shape[-1] not in DENSE_CHANNELS:
         raise SampleError(

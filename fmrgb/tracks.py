@@ -49,6 +49,7 @@ class Clip:
     ends_s: NDArray[np.float64]
     fps: float
     sound: Sound | None
+    source: tuple[int, int] | None = None  # width, height on screen, before scaling
 
 
 def duration_s(frame: av.VideoFrame, fps: float) -> float:
@@ -80,17 +81,29 @@ class VideoTrack:
         self._shape: tuple[int, int, int] | None = None
         self._seen = 0
         self._last_start = -np.inf
+        self.source: tuple[int, int] | None = None
         self.end = 0.0
 
     def add(self, frame: av.VideoFrame) -> None:
-        """Take the next frame in order of presentation."""
+        """Take the next frame in order of presentation, and keep it."""
+        taken = self.take(frame)
+        if taken is not None:
+            self.starts.append(taken[0])
+            self._pixels.append(taken[1])
+
+    def take(self, frame: av.VideoFrame) -> tuple[float, Frames] | None:
+        """Take the next frame in order of presentation, and keep nothing of it.
+
+        Returns:
+            its start in s and its picture [H, W, 3]; None for one to be left out.
+        """
         start = self._start(frame)
         self._last_start = start
         self.end = start + duration_s(frame, self._fps)
-        if self._seen % self._skip == 0:
-            self.starts.append(start)
-            self._pixels.append(self._upright(frame))
         self._seen += 1
+        if (self._seen - 1) % self._skip:
+            return None
+        return start, self._upright(frame)
 
     def _start(self, frame: av.VideoFrame) -> float:
         # A file may leave out times or repeat them; frames still follow one another.
@@ -104,7 +117,8 @@ class VideoTrack:
         turns = round(frame.rotation / 90) % 4  # counter-clockwise
         if self._shape is None:
             own = (frame.width, frame.height)
-            width, height = self._size or (own if turns % 2 == 0 else own[::-1])
+            self.source = own if turns % 2 == 0 else own[::-1]
+            width, height = self._size or self.source
             self._shape = (height, width, 3)
         height, width, _ = self._shape
         if turns % 2:
@@ -127,18 +141,28 @@ class VideoTrack:
         frames: Any = self._pixels.view(np.uint8, self._shape)
         starts = np.array(self.starts)
         ends = np.append(starts[1:], self.end)
-        return Clip(frames, starts, ends, self._fps, sound)
+        return Clip(frames, starts, ends, self._fps, sound, self.source)
 
 
 class SoundTrack:
     """Collects blocks of sound as they are decoded: mixed down, without holes."""
 
     def __init__(
-        self, rate: int, *, scratch: Path | None = None, name: str = "a clip"
+        self,
+        rate: int,
+        *,
+        scratch: Path | None = None,
+        name: str = "a clip",
+        chunk: int = CHUNK,
     ) -> None:
-        """Resample to `rate` Hz; `name` says in a fault which file has it."""
+        """Resample to `rate` Hz, `chunk` samples at once.
+
+        `scratch` is where what outgrows memory goes; `name` says in a fault which file
+        has it.
+        """
         self._rate = rate
         self._name = name
+        self._chunk = chunk
         self._samples = Spool(scratch)
         self._convert: Any = None
         self._resample: Any = None
@@ -198,7 +222,7 @@ class SoundTrack:
         self._heard_s += len(mono) / self._layout[0]
         self._waiting.append(mono)
         self._n_waiting += len(mono)
-        if self._n_waiting >= CHUNK:
+        if self._n_waiting >= self._chunk:
             self._resample_waiting(last=False)
 
     def _resample_waiting(self, *, last: bool) -> None:
@@ -206,7 +230,11 @@ class SoundTrack:
         self._waiting, self._n_waiting = [], 0
         if self._resample is not None:
             chunk = self._resample.resample_chunk(chunk, last=last)
-        self._samples.append(chunk)
+        self._keep(chunk)
+
+    def _keep(self, samples: Waveform) -> None:
+        """Take what was resampled."""
+        self._samples.append(samples)
 
     def _flush(self) -> None:
         if self._layout is not None:

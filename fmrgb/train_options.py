@@ -16,14 +16,16 @@ from fmrgb.fields import (
     option,
     switch,
 )
-from fmrgb.options import ToolOptions
+from fmrgb.options import ToolOptions, WorkerOptions
 
 ModelName = Literal["conv3d", "convlstm", "vivit"]
 ModelSize = Literal["tiny", "small", "base"]
 Fusion = Literal["senses", "stack"]
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
+ExportFormat = Literal["onnx", "torch"]
 TrueFalse = Literal["true", "false"]
 Split = Literal["train", "val", "test", "all"]
+EXPORT_SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
 SEARCHED = ("lr", "weight_decay", "batch_size", "model_size")
 TRIALS = 12
 
@@ -124,8 +126,11 @@ class TrainOptions(ToolOptions):
         0.2, "largest share of the time that is cut away, in picture and sound alike"
     )
     gain: float = option(6.0, "largest change of loudness in dB (--scale absolute)")
+    noise: float = option(
+        0.15, "probability that noise drowns the sound (--scale absolute)"
+    )
     mask: float = option(
-        0.2, "largest share of the time, and of the bands of mel, that is silenced"
+        0.2, "largest share of the sound's time, and of the bands of mel, hidden"
     )
     sense_dropout: float = option(
         0.1, "probability that one sense is blanked, picture or sound"
@@ -162,7 +167,8 @@ class TrainOptions(ToolOptions):
         check_at_least(self, 1, "epochs", "patience", "batch_size", "frames")
         check_at_least(self, 1, "accumulate", "nodes")
         check_at_least(self, 0, "seed", "workers", "weight_decay", "gain")
-        for name in ("crop", "jitter", "flip", "brightness", "mask", "sense_dropout"):
+        shares = ("crop", "jitter", "flip", "brightness", "noise", "mask")
+        for name in (*shares, "sense_dropout"):
             share, most = getattr(self, name), 0.9 if name in ("crop", "jitter") else 1
             if not 0 <= share <= most:
                 raise ValueError(f"--{name} must lie in 0 to {most}, got {share}")
@@ -187,22 +193,69 @@ class TrainOptions(ToolOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(ToolOptions):
-    """Judge a trained model on labelled samples."""
+class EvaluateOptions(WorkerOptions):
+    """Judge a trained model on labelled samples or clips; compare it with another."""
 
     model: Path = needed("a checkpoint, like run/best.ckpt")
-    data: Path = needed("a manifest (CSV) or a folder <label>/<sample>.pt")
+    data: Optional[Path] = option(
+        None, "a manifest (CSV) or a folder <label>/<sample>.pt", said="--raw is given"
+    )
+    raw: Optional[Path] = option(
+        None,
+        "CSV of clips (mp4 and others) with path, label and perhaps group, the source "
+        "recording; they are prepared as predict does",
+        said="--data is given",
+    )
+    against: Optional[Path] = option(
+        None,
+        "another checkpoint, to compare with on the same clips: paired bootstrap and "
+        "McNemar's exact test",
+        said="no comparison",
+    )
     split: Split = option(
         "all", "which clips: all, or those a split column marks train, val or test"
     )
     output: Optional[Path] = option(
-        None, "folder for predictions.csv and report.html", said="print only"
+        None,
+        "folder for report.html, metrics.json, predictions.csv and failed.csv",
+        said="print only",
     )
     batch_size: int = option(20, "clips per step")
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Check the numbers, and that there is one thing to judge by."""
+        super().__post_init__()
         check_at_least(self, 1, "batch_size")
+        if (self.data is None) == (self.raw is None):
+            raise ValueError("give either --data (samples) or --raw (clips)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(ToolOptions):
+    """Write a trained network as one file that works without fmrgb; say what it costs.
+
+    The file's logits are compared with the checkpoint's before it appears.
+    """
+
+    model: Path = needed("a checkpoint, like run/best.ckpt")
+    format: ExportFormat = option(
+        "onnx",
+        "onnx: .onnx, for onnxruntime, predict takes it where torch is not installed; "
+        "torch: .pt2, for torch.export.load",
+    )
+    output: Optional[Path] = option(
+        None, "file to write", said="the checkpoint's name with .onnx or .pt2"
+    )
+    batch_size: int = option(
+        1, "clips per pass when the speed is measured; the file takes any number"
+    )
+
+    def __post_init__(self) -> None:
+        """Check the numbers and the file's name."""
+        check_at_least(self, 1, "batch_size")
+        suffix = EXPORT_SUFFIXES[self.format]
+        if self.output and self.output.suffix != suffix:
+            raise ValueError(f"--output must end with {suffix}, got {self.output}")
 
 
 @dataclass(frozen=True, kw_only=True)

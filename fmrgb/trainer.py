@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import lightning as L
@@ -23,11 +24,11 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from fmrgb.callbacks import Bar, History, SeedOfEpoch, WholeFiles, only_our_words
-from fmrgb.checkpoint import Card
+from fmrgb.card import Card, View
 from fmrgb.errors import TrainingError
 from fmrgb.files import shown
 from fmrgb.learner import Learner, Settings
-from fmrgb.loader import ClipSet, View, batches, class_weights, statistics
+from fmrgb.loader import ClipSet, batches, class_weights, statistics
 from fmrgb.manifest import Row
 from fmrgb.precision import choose_precision
 from fmrgb.pretrained import Taken
@@ -142,7 +143,21 @@ def make_card(clips: ClipSet, settings: Settings, recipe: dict[str, Any]) -> Car
         std=std,
         fusion=settings.fusion,
         recipe=recipe,
+        **_usual(clips.rows),
     )
+
+
+def _usual(rows: Sequence[Row]) -> dict[str, Any]:
+    """Say what is known of the clips themselves, by the names of a card's fields."""
+    seconds = [row.seconds for row in rows if row.seconds]
+    rates = [row.fps for row in rows if row.fps]
+    sides = [(row.source_width, row.source_height) for row in rows]
+    ratios = [width / height for width, height in sides if width and height]
+    return {
+        "seconds": median(seconds) if seconds else None,
+        "fps": (min(rates), max(rates)) if rates else None,
+        "ratio": (min(ratios), max(ratios)) if ratios else None,
+    }
 
 
 def _fit(

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from fmrgb.callbacks import only_our_words
+from fmrgb.card import View
 from fmrgb.errors import TrainingError
 from fmrgb.learner import Learner, Settings
-from fmrgb.loader import View
 from fmrgb.memory import free_memory, is_out_of_memory, let_go, peak_of_process
 from fmrgb.precision import choose_precision
 

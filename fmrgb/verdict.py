@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from fmrgb.facts import MAX_P
+from fmrgb.intervals import CONFIDENCE
 
 WIDE = 0.05  # half an interval; a wider one is put into words
 KINDS = {
@@ -45,6 +48,32 @@ def on_accuracy(scores: dict[str, Any]) -> str:
             f"{100 * half:.0f} points more or less."
         )
     return " ".join(said)
+
+
+def on_comparison(told: dict[str, Any]) -> str:
+    """Say whether one of two models is shown to be right more often than the other.
+
+    It takes both intervals and McNemar's test to show it.
+
+    Args:
+        told: from `comparison.compare`.
+    """
+    low, high = told["bootstrap"]
+    clips, sources = told["clips"], told["sources"]
+    of = f"{sources} sources" if sources < clips else f"{clips} clips"
+    said = (
+        f"A is right on {percent(told['accuracy_a'])} of the clips, B on "
+        f"{percent(told['accuracy_b'])}: {points(told['difference'])} points, 95 % "
+        f"interval {points(low)} to {points(high)} (paired bootstrap over {of}). "
+        f"{told['only_a']} clips only A got right, {told['only_b']} only B; McNemar's "
+        f"exact test: p = {told['mcnemar']:.2g}."
+    )
+    ends = [np.sign(end) for name in ("bootstrap", "interval") for end in told[name]]
+    shown = told["mcnemar"] < 1 - CONFIDENCE and abs(sum(ends)) == len(ends)
+    if not shown:
+        return f"{said} Neither is shown to be right more often than the other."
+    better = "A" if told["difference"] > 0 else "B"
+    return f"{said} {better} is shown to be right more often on clips like these."
 
 
 def on_planes(planes: dict[str, dict[str, Any]]) -> str:

@@ -54,9 +54,9 @@ def draw(sample_path: Path, output: Path, source: Path | None = None) -> list[Pa
         InputError: if `source` is not the clip the sample was made from.
     """
     view = look(load_sample(sample_path), sample_path)
-    clip = _find_source(view.sample, sample_path, source)
+    clip = find_source(view.sample, sample_path, source)
     make_folder(output)
-    sound = _sound(clip, view, output) if clip else None
+    sound = sound_of(clip, view, output) if clip else None
     written = []
     for channel in dict.fromkeys(view.sample.channels):
         written.append(output / f"{sample_path.stem}_{channel}.mp4")
@@ -71,8 +71,17 @@ def draw(sample_path: Path, output: Path, source: Path | None = None) -> list[Pa
     return written
 
 
-def _find_source(sample: Sample, path: Path, given: Path | None) -> Path | None:
-    """Return the clip, proved by its checksum wherever the sample records one."""
+def find_source(sample: Sample, path: Path, given: Path | None) -> Path | None:
+    """Return the clip of a sample, proved by its checksum wherever one is recorded.
+
+    Args:
+        sample: that was made from the clip.
+        path: of the sample; without `given`, the clip is looked for beside it.
+        given: the clip that the user names.
+
+    Raises:
+        InputError: if `given` is not there or is another clip.
+    """
     source = known(sample, "source")
     name, wanted = source.get("name"), source.get("sha256")
     if given is None:
@@ -92,7 +101,7 @@ def _find_source(sample: Sample, path: Path, given: Path | None) -> Path | None:
     return given
 
 
-def _sound(clip: Path, view: View, scratch: Path) -> Sound | None:
+def sound_of(clip: Path, view: View, scratch: Path) -> Sound | None:
     """Read the clip's sound, cut to the time that the sample's frames last."""
     # One tiny frame is kept: only the sound is wanted.
     sound = read_clip(clip, size=(2, 2), skip=1 << 40, scratch=scratch).sound

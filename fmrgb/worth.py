@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fmrgb.card import View
 from fmrgb.checkpoint import Network
-from fmrgb.loader import ClipSet, View
+from fmrgb.loader import ClipSet
 
 ALL_PICTURE, ALL_SOUND = "all picture planes", "all sound planes"
 REPEATS = 5  # times that every clip gets other clips' planes

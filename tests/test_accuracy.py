@@ -15,10 +15,9 @@ import pytest
 import tiny
 import torch
 
+from fmrgb.card import ClipShape, View
 from fmrgb.errors import InputError
-from fmrgb.loader import View
 from fmrgb.metrics import Predictions
-from fmrgb.models import ClipShape
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 RATE = 16_000  # Hz

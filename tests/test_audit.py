@@ -11,9 +11,9 @@ import tiny
 
 from fmrgb import audit as audit_module
 from fmrgb.audit import Audit, audit, estimate, in_time
+from fmrgb.card import View
 from fmrgb.errors import TrainingError
 from fmrgb.learner import Learner, Settings
-from fmrgb.loader import View
 from fmrgb.manifest import Row
 from fmrgb.trial import Trial
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fmrgb.augment import LEVELS_PER_DB, OFF, Augmentation, augment, fitting
-from fmrgb.loader import View
+from fmrgb.card import View
 
 N_CLIPS, N_FRAMES, HEIGHT, WIDTH = 24, 7, 10, 14
 CHANNELS = ("R", "G", "B", "amplitude", "mel")
@@ -180,13 +180,14 @@ def test_gain_ends_at_the_ends_of_the_scale():
 
 
 @pytest.mark.parametrize("view", [VIEW, SIMPLE, MIXED], ids=["mel", "simple", "mixed"])
-def test_a_mask_silences_one_stretch_of_time_in_all_sound_planes(view):
+def test_a_mask_hides_one_stretch_of_time_in_all_sound_planes(view):
     levels, (picture, sound) = noise(view), planes(view)
     result = changed(levels, only(mask=0.5), view)
     assert torch.equal(result[:, picture], levels[:, picture].float())
-    silent = (result == 0).flatten(3).all(dim=3)[:, sound]  # [B, sound planes, T]
-    assert (silent == silent[:, :1]).all()
-    pauses = silent[:, 0].int()
+    flat = result.flatten(3)[:, sound]  # [B, sound planes, T, H * W]
+    hidden = flat.amin(dim=3) == flat.amax(dim=3)
+    assert (hidden == hidden[:, :1]).all()
+    pauses = hidden[:, 0].int()
     starts = (pauses.diff(dim=1, prepend=torch.zeros(N_CLIPS, 1, dtype=int)) == 1).sum(
         1
     )
@@ -197,10 +198,10 @@ def test_a_mask_silences_one_stretch_of_time_in_all_sound_planes(view):
 
 
 @pytest.mark.parametrize("view", [VIEW, MIXED], ids=["mel", "mixed"])
-def test_a_mask_silences_the_same_bands_of_a_mel_picture_at_all_times(view):
+def test_a_mask_hides_the_same_bands_of_a_mel_picture_at_all_times(view):
     levels = noise(view)
     result = changed(levels, only(mask=0.5), view)
-    there = (result > 0).any(dim=4)  # [B, C, T, H]
+    there = (result == levels).all(dim=4)  # [B, C, T, H]
     mel, amplitude = (there[:, view.channels.index(n)] for n in ("mel", "amplitude"))
     heard = amplitude.any(dim=2, keepdim=True)
     assert torch.equal(amplitude, heard.expand(*amplitude.shape)), "only mel has bands"
@@ -211,10 +212,20 @@ def test_a_mask_silences_the_same_bands_of_a_mel_picture_at_all_times(view):
     assert gone.sum(dim=1).min() == 0
     edges = gone.diff(dim=1, prepend=torch.zeros(N_CLIPS, 1, dtype=int))
     assert ((edges == 1).sum(dim=1) <= 1).all()
-    kept = (result > 0)[:, view.sound_places]
-    assert torch.equal(
-        result[:, view.sound_places][kept], levels[:, view.sound_places][kept].float()
-    )
+
+
+@pytest.mark.parametrize("view", [VIEW, MIXED], ids=["mel", "mixed"])
+def test_what_is_hidden_holds_the_mean_of_the_clips_own_plane(view):
+    levels = noise(view)
+    place = view.channels.index("amplitude")
+    result = changed(levels, only(mask=0.5), view)[:, place]
+    before = levels[:, place].float()
+    hidden = result.flatten(2).amin(dim=2) == result.flatten(2).amax(dim=2)  # [B, T]
+    assert hidden.any()
+    mean = before.mean(dim=(1, 2, 3))[:, None].expand_as(hidden)
+    torch.testing.assert_close(result[:, :, 0, 0][hidden], mean[hidden])
+    empty = changed(torch.zeros_like(levels), only(mask=0.5), view)
+    assert not empty.any(), "a clip without sound stays one"
 
 
 def lost_senses(result: Tensor, view: View) -> tuple[Tensor, Tensor]:
@@ -295,5 +306,6 @@ def test_the_smallest_clip_there_can_be_comes_through():
     ("recipe", "gain"),
     [({"scale": "absolute"}, 6), ({"scale": "relative"}, 0), ({}, 0)],
 )
-def test_gain_is_for_levels_that_are_decibels(recipe, gain):
-    assert fitting(EVERY, recipe) == replace(EVERY, gain=gain)
+def test_gain_and_noise_are_for_levels_that_are_decibels(recipe, gain):
+    noise = EVERY.noise if gain else 0
+    assert fitting(EVERY, recipe) == replace(EVERY, gain=gain, noise=noise)

@@ -13,8 +13,9 @@ import pytest
 import tiny
 import torch
 
-from fmrgb import checkpoint
-from fmrgb.checkpoint import KEY, Card, Network, load_checkpoint
+from fmrgb import __version__, checkpoint
+from fmrgb.card import Card
+from fmrgb.checkpoint import KEY, Network, load_checkpoint
 from fmrgb.errors import TrainingError
 from fmrgb.learner import Learner, Settings
 from fmrgb.sample import save_sample
@@ -82,7 +83,7 @@ def test_the_card_comes_back_whole(trained):
     assert load_checkpoint(path).card == learner.net.card
     got = load_checkpoint(path).card
     assert (got.classes, got.view, got.recipe) == (("bright", "dark"), VIEW, RECIPE)
-    assert got.version == checkpoint.__version__
+    assert got.version == __version__
 
 
 def test_levels_are_normalised_by_the_cards_numbers():
@@ -227,3 +228,20 @@ def test_a_checkpoint_may_be_moved(tmp_path, trained):
     moved = tmp_path / "clé\n.ckpt"
     shutil.copy(trained[0], moved)
     assert load_checkpoint(moved).card == load_checkpoint(trained[0]).card
+
+
+@pytest.mark.parametrize("fusion", ["senses", "stack"])
+def test_a_sense_that_is_not_there_is_shown_as_the_mean_of_the_training_clips(fusion):
+    network = Network(card(fusion=fusion)).eval()
+    seen: list[torch.Tensor] = []
+    network.model.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    clips = levels(3)
+    clips[1, :3] = 0  # no picture
+    clips[2, 3:] = 0  # no sound
+    clips[0, 4] = 0  # a plane of a sense that is there means what it says
+    network(clips)
+    assert not seen[0][1, :3].any()
+    assert not seen[0][2, 3:].any()
+    assert seen[0][0, 4].all()
+    assert seen[0][1, 3:].any()
+    assert seen[0][2, :3].any()

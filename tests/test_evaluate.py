@@ -190,12 +190,14 @@ def test_the_tool_writes_a_report_and_names_what_it_set_aside(
     data = words(done, tmp_path / "m.csv", "--split", "test", "--output", str(output))
     assert tool.main(data) == 1
     said = capsys.readouterr()
-    assert said.err.count("\n") == 1
+    assert said.err.count("\n") == 2
     assert said.err.startswith(f"set aside: {broken}: ")
+    assert said.err.endswith("1 of 6 clips set aside\n")
     assert str(output / "report.html") in said.out
     wrong = done.scores["test"]["right"] < done.scores["test"]["clips"]
     assert {path.name for path in output.iterdir()} == {
         "confusion.png",
+        "failed.csv",
         "metrics.json",
         "planes.png",
         "predictions.csv",

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from fmrgb.checkpoint import Card
+from fmrgb.card import Card, View
 from fmrgb.inflate import LUMA, inflate, matches, resample
-from fmrgb.loader import View
 from fmrgb.stack import to_gray
 
 ALL = ("R", "G", "B", "amplitude", "mel")

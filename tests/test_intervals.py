@@ -8,6 +8,7 @@ from scipy import stats
 
 from fmrgb.intervals import (
     auc_interval,
+    bootstrap_interval,
     chance_of,
     effective_size,
     f1_interval,
@@ -102,6 +103,37 @@ def test_the_interval_of_a_mean_is_agresti_and_mins():
     half = ((7 + 1) / 42 - middle**2) ** 0.5 / 42**0.5 * stats.t.ppf(0.975, 39)
     low, high = mean_interval(drops, np.arange(40))
     assert (low, high) == pytest.approx((middle - half, middle + half), abs=0.002)
+
+
+def test_a_bootstrap_of_many_clips_is_the_normal_interval():
+    values = np.array([1.0] * 200 + [-1.0] * 100 + [0.0] * 300)
+    low, high = bootstrap_interval(values, np.arange(600))
+    half = values.std() / 600**0.5 * stats.norm.ppf(0.975)
+    assert (low, high) == pytest.approx((1 / 6 - half, 1 / 6 + half), abs=0.004)
+
+
+def test_a_bootstrap_draws_whole_sources():
+    values = np.array([1.0, 0.0, -1.0, 1.0, 0.0, 0.0, 1.0])
+    alone = bootstrap_interval(values, np.arange(7))
+    # The same clip three times in its source tells nothing more.
+    repeated = bootstrap_interval(np.repeat(values, 3), np.repeat(np.arange(7), 3))
+    assert repeated == alone
+    assert np.ptp(bootstrap_interval(np.repeat(values, 3), np.arange(21))) < np.ptp(
+        alone
+    )
+    # A source with more clips weighs more: of these two, one gains and one does not.
+    uneven = bootstrap_interval(np.array([1.0, 0, 0, 0]), np.array([5, 9, 9, 9]))
+    assert uneven == (0, 1)
+
+
+def test_a_bootstrap_of_one_source_tells_nothing_and_repeats_itself():
+    values = np.array([1.0, 0.0, 1.0])
+    assert bootstrap_interval(values, np.zeros(3, int)) == (-1, 1)
+    one, same, other = (
+        bootstrap_interval(values, np.arange(3), seed=s) for s in (1, 1, 2)
+    )
+    assert one == same
+    assert one == pytest.approx(other, abs=0.4)
 
 
 @pytest.mark.parametrize("value", [-1.0, 0.0, 1.0])

@@ -6,8 +6,8 @@ import pytest
 import torch
 from video_resnet import VideoResNet, random_network
 
+from fmrgb.card import ClipShape
 from fmrgb.kinetics import MEAN, NETWORKS, STD, VIEW, from_torchvision, our_name
-from fmrgb.models import ClipShape
 
 CLIP = ClipShape(channels=3, frames=5, height=20, width=26)  # no two sizes alike
 TOLERANCE = 1e-9  # largest difference of two float64 results of about 1

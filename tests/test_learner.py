@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from fmrgb.augment import OFF, USUAL
-from fmrgb.checkpoint import KEY, Card
+from fmrgb.card import Card
+from fmrgb.checkpoint import KEY
 from fmrgb.learner import Learner, Settings
 from fmrgb.trust import BOTH
 
@@ -89,7 +90,7 @@ def test_a_change_is_decided_by_seed_epoch_step_and_process_alone(levels, monkey
 
 def test_loudness_is_changed_only_where_levels_are_decibels():
     relative = replace(CARD, recipe={"scale": "relative"})
-    assert Learner(relative, Settings()).augmentation == replace(USUAL, gain=0)
+    assert Learner(relative, Settings()).augmentation == replace(USUAL, gain=0, noise=0)
     assert Learner(CARD, Settings()).augmentation == USUAL
 
 

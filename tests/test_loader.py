@@ -9,21 +9,20 @@ import tiny
 import torch
 
 from fmrgb import loader
+from fmrgb.card import View
 from fmrgb.errors import TrainingError
 from fmrgb.loader import (
     ClipSet,
     Shuffled,
-    View,
     batches,
-    choose_view,
     class_weights,
     readable,
     seed_of_epoch,
     statistics,
-    view_of,
 )
 from fmrgb.manifest import Row
 from fmrgb.sample import Sample, save_sample
+from fmrgb.seen import choose_view, view_of
 
 CLASSES = ("bright", "dark")
 
@@ -304,3 +303,14 @@ def test_neighbouring_seeds_epochs_and_steps_do_not_meet():
     triples = [(s, e, n) for s in range(5) for e in range(5) for n in range(1, 5)]
     assert len({seed_of_epoch(*triple) for triple in triples}) == len(triples)
     assert seed_of_epoch(1, 2, 3) == seed_of_epoch(1, 2, 3)
+
+
+def test_a_clip_without_sound_says_nothing_of_what_sound_is_like(tmp_path):
+    rows = tiny.dark_and_bright(tmp_path, ["train"] * 3)
+    heard = ClipSet(rows[1:], CLASSES, tiny.VIEW)
+    silence = {"amplitude": np.zeros(6, np.uint8), "frequency": np.zeros(6, np.uint8)}
+    save_sample(rows[0].path, replace(tiny.sample(), sound=silence))
+    every = statistics(ClipSet(rows, CLASSES, tiny.VIEW))
+    others = statistics(heard)
+    assert every[0][3:] == pytest.approx(others[0][3:])
+    assert every[1][3:] == pytest.approx(others[1][3:])

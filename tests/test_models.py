@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from fmrgb.card import ClipShape
 from fmrgb.errors import TrainingError
-from fmrgb.models import MODELS, ClipShape, build_model
+from fmrgb.models import MODELS, build_model
 from fmrgb.models.conv3d import OverPicture, OverTime, middle_width
 from fmrgb.train_options import ModelName, ModelSize
 

@@ -8,7 +8,8 @@ from fmrgb_tools import models as tool
 from torch import nn
 from torch.nn import functional
 
-from fmrgb.models import MODELS, ClipShape, build_model
+from fmrgb.card import ClipShape
+from fmrgb.models import MODELS, build_model
 
 CLIP = ClipShape(channels=5, frames=6, height=11, width=9)  # no two sizes alike
 SMALL = "--frames 6 --size 9x11 --classes 3"

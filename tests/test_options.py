@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fmrgb import options, train_options
+from fmrgb import options, predict_options, train_options
 from fmrgb.fields import channel_count, default_workers, frame_count, frame_size
 from fmrgb.options import BuildOptions, DemoOptions, ResizeOptions
 from fmrgb.train_options import EvaluateOptions, TrainOptions
@@ -16,7 +16,8 @@ from fmrgb.train_options import EvaluateOptions, TrainOptions
 HERE = Path()
 TOOLS = {
     kind: None
-    for kind in [*vars(options).values(), *vars(train_options).values()]
+    for module in (options, train_options, predict_options)
+    for kind in vars(module).values()
     if dataclasses.is_dataclass(kind) and isinstance(kind, type)
 }
 FIELDS = [

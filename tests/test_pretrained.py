@@ -13,10 +13,10 @@ from fmrgb_tools import train as tool
 from torch import nn
 from video_resnet import random_network
 
-from fmrgb.checkpoint import KEY, PREFIX, Card, Network, load_checkpoint
+from fmrgb.card import Card, View
+from fmrgb.checkpoint import KEY, PREFIX, Network, load_checkpoint
 from fmrgb.errors import TrainingError
 from fmrgb.learner import Learner, Settings
-from fmrgb.loader import View
 from fmrgb.models import MODELS, Senses
 from fmrgb.pretrained import FIRST_LAYER, Origin, read_origin, suited, take_weights
 

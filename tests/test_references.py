@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fmrgb.models import ClipShape
+from fmrgb.card import ClipShape
 from fmrgb.models.convlstm import ConvLSTM
 from fmrgb.models.vivit import TUBELET, Encoder, ViViT
 

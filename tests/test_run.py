@@ -9,10 +9,11 @@ import pytest
 import tiny
 
 from fmrgb import run as run_module
+from fmrgb.card import View
 from fmrgb.checkpoint import load_checkpoint
 from fmrgb.errors import InputError, ManifestError, TrainingError
 from fmrgb.learner import Settings
-from fmrgb.loader import ClipSet, View, statistics
+from fmrgb.loader import ClipSet, statistics
 from fmrgb.manifest import SPLITS, Row, read_csv, read_manifest, write_manifest
 from fmrgb.material import gather
 from fmrgb.run import Run, run_folds

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fmrgb.card import ClipShape
 from fmrgb.errors import TrainingError
-from fmrgb.models import ANSWERS, MODELS, ClipShape, Sense, Senses, build_model
+from fmrgb.models import ANSWERS, MODELS, Sense, Senses, build_model
 from fmrgb.models.classifier import Classifier
 from fmrgb.models.senses import SOUND_COLUMNS, Joint
 

@@ -25,7 +25,7 @@ from fmrgb.loader import ClipSet, statistics
 from fmrgb.manifest import Row
 from fmrgb.metrics import score
 from fmrgb.sample import save_sample
-from fmrgb.trainer import Trained, is_over, train
+from fmrgb.trainer import Trained, is_over, make_card, train
 
 SPLITS = ("train", "train", "train", "train", "val", "val", "test")
 QUICK = Settings(epochs=8, batch_size=4, lr=0.02)
@@ -396,3 +396,23 @@ def test_a_broken_checkpoint_cannot_be_resumed_from(rows, tmp_path):
     (folder / "last.ckpt").write_bytes(b"half of it")
     with pytest.raises(TrainingError, match=r"last\.ckpt cannot be resumed from"):
         train(rows, tiny.VIEW, QUICK, folder=folder, quiet=True, resume=True)
+
+
+def test_the_card_tells_what_the_training_clips_were(tmp_path):
+    rows = tiny.dark_and_bright(tmp_path, ["train"] * 2)
+    card = make_card(ClipSet(rows, tiny.CARD.classes, tiny.VIEW), Settings(), {})
+    assert (card.seconds, card.fps, card.ratio) == (None, None, None)
+    known = [
+        replace(row, seconds=s, fps=f, source_width=w, source_height=60)
+        for row, s, f, w in zip(
+            rows,
+            (2.0, 9.0, 3.0, 2.5),
+            (25.0, 10.0, 30.0, 24.0),
+            (80, 60, 90, 80),
+            strict=True,
+        )
+    ]
+    card = make_card(ClipSet(known, tiny.CARD.classes, tiny.VIEW), Settings(), {})
+    assert card.seconds == 2.75  # the median
+    assert card.fps == (10.0, 30.0)
+    assert card.ratio == (1.0, 1.5)

@@ -11,7 +11,7 @@ import tiny
 import torch
 
 from fmrgb import trial
-from fmrgb.checkpoint import Card
+from fmrgb.card import Card
 from fmrgb.errors import TrainingError
 from fmrgb.learner import Learner, Settings
 from fmrgb.memory import is_out_of_memory

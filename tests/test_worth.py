@@ -9,9 +9,10 @@ import tiny
 import torch
 from torch import Tensor
 
-from fmrgb.checkpoint import Card, Network
+from fmrgb.card import Card, View
+from fmrgb.checkpoint import Network
 from fmrgb.evaluate import predict_rows
-from fmrgb.loader import ClipSet, View
+from fmrgb.loader import ClipSet
 from fmrgb.manifest import Row
 from fmrgb.metrics import score
 from fmrgb.sample import save_sample

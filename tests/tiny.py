@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from fmrgb.checkpoint import Card
+from fmrgb.card import Card, View
+from fmrgb.checkpoint import KEY, PREFIX, Network
 from fmrgb.learner import Settings
-from fmrgb.loader import View
 from fmrgb.manifest import Row, write_manifest
 from fmrgb.material import gather
 from fmrgb.run import Run, run
@@ -94,6 +94,14 @@ def dark_and_bright(
             known = Row(path=path, label=label, has_sound=True, silent=False)
             rows.append(replace(known, split=split))
     return rows
+
+
+def saved(network: Network, path: Path) -> Path:
+    """Write a network as training does; return its path."""
+    state = {PREFIX + name: v for name, v in network.model.state_dict().items()}
+    trust = {"trust": network.trust_SA.tolist()}
+    torch.save({KEY: network.card.as_dict() | trust, "state_dict": state}, path)
+    return path
 
 
 def manifest(folder: Path, n_pairs: int) -> Path:

@@ -14,7 +14,10 @@ TOOLS = {
     "visualize": "draw a sample",
     "models": "list the models with their sizes and costs",
     "train": "train a classifier; leave a run folder",
-    "evaluate": "judge a trained model on labelled samples",
+    "evaluate": "judge a trained model on labelled samples or clips",
+    "predict": "ask a trained model about clips, recordings or a live stream",
+    "explain": "show what a model's answer about a clip rests on",
+    "export": "write a trained model as one file, ONNX or torch.export",
 }
 
 

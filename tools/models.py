@@ -16,7 +16,7 @@ from fmrgb.train_options import ModelSize, ModelsOptions
 if TYPE_CHECKING:
     from torch import nn
 
-    from fmrgb.models import ClipShape
+    from fmrgb.card import ClipShape
 
 SIDE = 64  # pixels, where --size is not given
 N_PASSES = 5  # forward passes of which the median is told
@@ -26,7 +26,8 @@ def work(options: ModelsOptions) -> int:
     """Build every model of the registry, count, print a table."""
     import torch
 
-    from fmrgb.models import MODELS, ClipShape, build_model
+    from fmrgb.card import ClipShape
+    from fmrgb.models import MODELS, build_model
 
     width, height = options.size or (SIDE, SIDE)
     clip = ClipShape(options.channels_count, options.frames, height, width)

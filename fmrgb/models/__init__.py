@@ -4,20 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from fmrgb.card import ClipShape
 from fmrgb.errors import TrainingError
 from fmrgb.models import conv3d, convlstm, vivit
 from fmrgb.models.classifier import Classifier
 from fmrgb.models.conv3d import Conv3DNet
 from fmrgb.models.convlstm import ConvLSTMNet
 from fmrgb.models.senses import ANSWERS, FUSIONS, Sense, Senses
-from fmrgb.models.shape import ClipShape
 from fmrgb.models.vivit import ViViT
 
 __all__ = [
     "ANSWERS",
     "FUSIONS",
     "MODELS",
-    "ClipShape",
     "ModelEntry",
     "Sense",
     "Senses",

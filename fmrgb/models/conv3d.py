@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fmrgb.card import ClipShape
 from fmrgb.models.classifier import Classifier
-from fmrgb.models.shape import ClipShape
 
 BASE_WIDTHS = (64, 128, 256, 512)
 SIZES: dict[str, dict[str, Any]] = {
@@ -112,7 +112,8 @@ def pair(width_in: int, width_out: int, middle: int, stride: int) -> nn.Sequenti
     """Return a 1 x 3 x 3 and a 3 x 1 x 1 convolution with a ReLU between."""
     return nn.Sequential(
         OverPicture(width_in, middle, 3, stride),
-        nn.ReLU(inplace=True),
+        # Not in place: on a view, autograd would copy the gradient about.
+        nn.ReLU(),
         OverTime(middle, width_out, 3, stride),
     )
 
@@ -182,11 +183,11 @@ class Conv3DNet(Classifier):
             if kinds
             else [
                 OverPicture(clip.channels, first, kernel, 2),
-                nn.ReLU(inplace=True),
+                nn.ReLU(),
                 OverTime(first, widths[0], 3, stride),
             ]
         )
-        self.stem = nn.Sequential(*layers, nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(*layers, nn.ReLU())
         stages, width_in = [], widths[0]
         for number, width in enumerate(widths):
             kind = kinds[number] if kinds else "pair"

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fmrgb.card import ClipShape
 from fmrgb.models.classifier import Classifier
 from fmrgb.models.conv3d import OverPicture
-from fmrgb.models.shape import ClipShape
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"encoder": (16, 32), "memory": (32,)},

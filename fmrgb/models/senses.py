@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fmrgb.card import ClipShape
 from fmrgb.models.classifier import Classifier
-from fmrgb.models.shape import ClipShape
 
 FUSIONS = ("senses", "stack")
 ANSWERS = ("picture", "sound", "joint")

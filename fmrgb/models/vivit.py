@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fmrgb.card import ClipShape
 from fmrgb.models.classifier import Classifier
-from fmrgb.models.shape import ClipShape
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"dim": 64, "depth": (2, 2), "heads": 4},
@@ -103,7 +103,8 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
-        token = self.token.expand(len(tokens_BND), -1, -1)
+        # Not len(): that is a plain number, which would tie an export to one batch size.
+        token = self.token.expand(tokens_BND.shape[0], -1, -1)
         seen_BND = self.blocks(torch.cat((token, tokens_BND), dim=1))
         out: Tensor = self.norm(seen_BND[:, 0])
         return out
