@@ -10,7 +10,16 @@ from functools import lru_cache
 from typing import Any
 
 from accuracy_grid import digest, grid_clips, grid_cut, spoilt, thinned
-from accuracy_plan import FRAMES_SEEN, LOOK, N_FOLDS, SEED, VAL_SHARE, Bench, Cell
+from accuracy_plan import (
+    FRAMES_SEEN,
+    LOOK,
+    N_FOLDS,
+    SEED,
+    SIZE_SEEN,
+    VAL_SHARE,
+    Bench,
+    Cell,
+)
 
 from fmrgb.build import Recipe, build
 from fmrgb.card import View
@@ -48,8 +57,14 @@ def rows_of(cell: Cell, bench: Bench) -> list[Row]:
 def view_of_cell(cell: Cell, rows: Sequence[Row]) -> View:
     """Return which planes and frames of its samples a cell sees."""
     first = load_sample(rows[0].path)
-    frames = None if cell.model == "first" else FRAMES_SEEN[cell.data]
-    return choose_view(first, channels=cell.build[1], frames=frames)
+    if cell.model == "first":
+        return choose_view(first, channels=cell.build[1])
+    return choose_view(
+        first,
+        channels=cell.build[1],
+        frames=FRAMES_SEEN[cell.data],
+        size=SIZE_SEEN[cell.data],
+    )
 
 
 @lru_cache(maxsize=4)

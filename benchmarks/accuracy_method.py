@@ -12,6 +12,7 @@ from accuracy_plan import (
     LOOK,
     N_FOLDS,
     SEED,
+    SIZE_SEEN,
     VAL_SHARE,
     VOICES,
     plan,
@@ -42,7 +43,7 @@ def _splits() -> list[str]:
     looks = [
         f"{name}: samples of {look['frames']} frames of {look['size'][0]} x "
         f"{look['size'][1]} (one frame in {look['skip']} kept), of which a network "
-        f"draws {FRAMES_SEEN[name]}; {N_FOLDS[name]} folds"
+        f"draws {FRAMES_SEEN[name]}{_shrunk(name)}; {N_FOLDS[name]} folds"
         for name, look in LOOK.items()
     ]
     if CROP:
@@ -64,6 +65,11 @@ def _splits() -> list[str]:
         "and coarse pictures of the mouth (grid). They learn from training and "
         "validation clips.",
     ]
+
+
+def _shrunk(name: str) -> str:
+    size = SIZE_SEEN[name]
+    return f", shrunk to {size[0]} x {size[1]}" if size else ""
 
 
 def _spoiling() -> list[str]:

@@ -22,11 +22,17 @@ LOOK: dict[str, dict[str, Any]] = {
 # Part of the grid's pictures that is kept: left, top, right, bottom, as shares of the
 # whole; None keeps all. The mouth lies within (0.2, 0.5, 0.7, 0.95).
 CROP: tuple[float, float, float, float] | None = (0.2, 0.5, 0.7, 0.95)
-FRAMES_SEEN = {"fights": 16, "grid": 25}  # drawn of each sample; the first version: all
+# What our networks draw of each sample, and (width, height) it is shrunk to; the first
+# version takes all of it.
+FRAMES_SEEN = {"fights": 16, "grid": 25}
+SIZE_SEEN: dict[str, tuple[int, int] | None] = {
+    "fights": (40, 40),
+    "grid": None,
+}  # width, height
 TRAIN: dict[str, dict[str, Any]] = {
-    "fights/conv3d": {"epochs": 24, "patience": 24, "lr": 3e-3},
-    "fights/convlstm": {"epochs": 24, "patience": 24, "lr": 3e-3},
-    "fights/vivit": {"epochs": 24, "patience": 24, "lr": 1e-3},
+    "fights/conv3d": {"epochs": 48, "patience": 48, "lr": 3e-3},
+    "fights/convlstm": {"epochs": 48, "patience": 48, "lr": 3e-3},
+    "fights/vivit": {"epochs": 48, "patience": 48, "lr": 1e-3},
     # The rate of its kept logs and of its later --lr; its search tried five.
     "fights/first": {"epochs": 20, "patience": 20, "lrs": (1e-3,)},
     "grid/conv3d": {"epochs": 48, "patience": 48, "lr": 3e-3},
@@ -224,6 +230,8 @@ def settings_of(cell: Cell, *, quick: bool = False) -> dict[str, Any]:
         }
         if cell.model != "first":
             chosen["frames_seen"] = FRAMES_SEEN[cell.data]
+            if size := SIZE_SEEN[cell.data]:
+                chosen["size_seen"] = list(size)
     if cell.data == "grid":
         chosen |= {"blur": BLUR, "voices": VOICES, "crop": list(CROP or ()) or None}
     return chosen | ({"quick": QUICK_PER_LABEL} if quick else {})
@@ -234,10 +242,11 @@ def guess_minutes(cell: Cell, threads: int, *, quick: bool = False) -> float:
     if cell.model in BASELINES or quick:
         return 0.05
     train: dict[str, Any] = TRAIN[f"{cell.data}/{cell.model}"]
-    width, height = LOOK[cell.data]["size"]
+    size = SIZE_SEEN[cell.data]
     frames = FRAMES_SEEN[cell.data]
     if cell.model == "first":
-        frames = LOOK[cell.data]["frames"]
+        frames, size = LOOK[cell.data]["frames"], None
+    width, height = size or LOOK[cell.data]["size"]
     share = (1 - 1 / N_FOLDS[cell.data]) * (1 - VAL_SHARE * 2 / 3)  # no gradient there
     per_epoch = CLIPS[cell.data] * share * frames * width * height * SECONDS[cell.model]
     n_trainings = len(train.get("lrs", (0,)))
