@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from accuracy_cells import Kept
-from accuracy_plan import FRAMES_SEEN, LOOK, QUICK, SECONDS, SEED, TRAIN, VAL_SHARE
+from accuracy_plan import (
+    FRAMES_SEEN,
+    LOOK,
+    QUICK,
+    SECONDS,
+    SEED,
+    SIZE_SEEN,
+    TRAIN,
+    VAL_SHARE,
+)
 
 from fmrgb import demo
 from fmrgb.augment import OFF
@@ -32,11 +41,14 @@ QUICK_CLIPS = 40  # of the demo, with --quick
 TEST_SHARE = {"demo": 0.2, "fights": 0.2}
 VAL_SHARES = {"demo": demo.VAL_SIZE, "fights": VAL_SHARE * (1 - TEST_SHARE["fights"])}
 SEARCH, WINNER = "search", "winner"
+FIGHTS_EPOCHS = 24
+FIGHTS_SIZE = SIZE_SEEN["fights"] or LOOK["fights"]["size"]
 # For a guess of the time: how many clips, and how large (T x H x W).
 SIZES = {
     "demo": (DemoOptions().clips, demo.SAMPLE_FRAMES * 24 * 32),
-    "fights": (240, FRAMES_SEEN["fights"] * 64 * 64),
+    "fights": (240, FRAMES_SEEN["fights"] * math.prod(FIGHTS_SIZE)),
 }
+SLOWER = 1.6  # than the larger clips that SECONDS was measured with
 
 
 @dataclass(frozen=True)
@@ -124,9 +136,12 @@ class Store:
 
         Threads change the time alone, so they do not count.
         """
+        look: dict[str, Any] = {"frames": demo.SAMPLE_FRAMES, "mag": demo.MAG}
+        if cell.data == "fights":
+            seen = {"frames_seen": FRAMES_SEEN["fights"], "size_seen": FIGHTS_SIZE}
+            look = {**LOOK["fights"], **seen}
         chosen: dict[str, Any] = {
-            "look": LOOK["fights"] if cell.data == "fights" else demo.SAMPLE_FRAMES,
-            "frames": FRAMES_SEEN["fights"] if cell.data == "fights" else None,
+            "look": look,
             "split": [SEED, TEST_SHARE[cell.data], VAL_SHARES[cell.data]],
             "train": asdict(settings(cell.data, cell.seed, quick=self.quick)),
             "clips": QUICK_CLIPS if self.quick else None,
@@ -143,11 +158,12 @@ class Store:
 def settings(data: str, seed: int, *, quick: bool = False) -> Settings:
     """Return how a data set is trained, at the rate that a search begins near."""
     if data == "fights":
-        how: dict[str, Any] = dict(TRAIN["fights/conv3d"])
+        epochs = FIGHTS_EPOCHS
+        how: dict[str, Any] = {"lr": TRAIN["fights/conv3d"]["lr"]}
     else:
         epochs = DemoOptions().epochs
-        how = {"epochs": epochs, "patience": epochs, "lr": demo.LEARNING_RATE}
-        how["augmentation"] = OFF  # see `demo.demo`
+        how = {"lr": demo.LEARNING_RATE, "augmentation": OFF}  # see `demo.demo`
+    how |= {"epochs": epochs, "patience": epochs}
     how |= {name: 2 * number for name, number in QUICK.items()} if quick else {}
     return replace(Settings(model="conv3d", model_size="tiny", seed=seed), **how)
 
@@ -162,4 +178,4 @@ def guess_minutes(cell: Cell, *, quick: bool = False) -> float:
     n_epochs = settings(cell.data, cell.seed).epochs
     n_epochs *= TRAININGS if cell.what == SEARCH else 1
     seconds = n_clips * (1 - TEST_SHARE[cell.data]) * places * SECONDS["conv3d"]
-    return seconds * n_epochs / 60
+    return SLOWER * seconds * n_epochs / 60

@@ -15,9 +15,12 @@ LAYERS: list[set[str]] = [  # a module may import from the lines above its own
     {"errors", "fields", "card"},
     {"options", "files", "names", "memory"},
     {"tracks", "stack", "train_options", "intervals", "study", "explain_options"},
+    {"app_options", "scratch"},
+    {"gate"},
     {"media", "mp4", "sound", "align", "sample", "manifest", "engine", "models"},
     {"ffmpeg_program", "preflight", "view", "page", "facts", "join", "calibration"},
     {"seen", "unlike", "windows", "streams", "events", "targets", "predict_options"},
+    {"gallery"},
     {"resize", "cleanup", "build", "loader", "drown", "trust", "metrics", "splits"},
     {"checkpoint", "callbacks", "augment", "material", "run_folder", "onnx_model"},
     {"inflate", "kinetics", "census", "precision", "opened", "export"},
@@ -33,6 +36,10 @@ LAYERS: list[set[str]] = [  # a module may import from the lines above its own
     {"lr_search", "explain"},
     {"run"},
     {"demo"},
+    {"tryout", "app_text"},
+    {"app_try"},
+    {"app_run"},
+    {"app"},
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -11,6 +11,7 @@ import pytest
 import tiny
 import torch
 
+from fmrgb.augment import OFF
 from fmrgb.errors import TrainingError
 from fmrgb.learner import Settings
 from fmrgb.lr_trials import GRID
@@ -68,6 +69,14 @@ def test_the_grid_has_the_eight_rates_of_the_search(bench, tmp_path):
     assert len(bench.plan.RATES) == 8
     cells = bench.plan.Store(tmp_path).plan(SEEDS)
     assert len({cell.name for cell in cells}) == 2 * len(SEEDS) * (8 + 2)
+
+
+def test_both_data_sets_are_trained_to_the_end_and_the_demo_as_it_does(bench):
+    demo, fights = (bench.plan.settings(data, 6) for data in ("demo", "fights"))
+    assert (demo.epochs, demo.patience, demo.lr) == (20, 20, 5e-3)
+    assert demo.augmentation == OFF != fights.augmentation
+    assert (fights.epochs, fights.patience, fights.seed) == (24, 24, 6)
+    assert {demo.model_size, fights.model_size} == {"tiny"}
 
 
 def test_cost_excess_and_spread_have_known_values(bench, tmp_path):

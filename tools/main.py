@@ -17,6 +17,7 @@ TOOLS = {
     "evaluate": "judge a trained model on labelled samples or clips",
     "predict": "ask a trained model about clips, recordings or a live stream",
     "explain": "show what a model's answer about a clip rests on",
+    "app": "open a page to try a model on clips and look through its run",
     "export": "write a trained model as one file, ONNX or torch.export",
 }
 

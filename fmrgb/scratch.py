@@ -1,0 +1,66 @@
+"""From files that come and go to a folder that stays small and goes at the end."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OLDEST_S = 3600.0  # s; files that nobody has touched for so long go
+PREFIX = "fmrgb_page_"
+
+
+class Scratch:
+    """A temporary folder in which the newest files are kept, up to a size."""
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        """Keep `most_bytes` in `folder` at most, when it is swept."""
+        self.folder = folder.resolve()
+        self.most_bytes = most_bytes
+
+    def new(self) -> Path:
+        """Make an empty folder in it, and room by letting the oldest files go."""
+        self.sweep()
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+    def holds(self, path: Path) -> bool:
+        """Tell whether a path, links followed, is a file in it."""
+        whole = path.resolve()
+        return whole.is_relative_to(self.folder) and whole.is_file()
+
+    def sweep(self, room: int = 0) -> None:
+        """Remove the oldest files until `room` more bytes fit, and all that are old."""
+        files = []
+        for path in self.folder.rglob("*"):
+            try:
+                known = path.lstat()
+            except OSError:  # gone since
+                continue
+            if not path.is_dir():
+                files.append((known.st_mtime, known.st_size, path))
+        files.sort(reverse=True)  # newest first
+        held, now = room, time.time()
+        for changed, n_bytes, path in files:
+            held += n_bytes
+            if held > self.most_bytes or now - changed > OLDEST_S:
+                path.unlink(missing_ok=True)
+        for folder in sorted(self.folder.rglob("*"), reverse=True):
+            self._remove_if_empty(folder, now)
+
+    def _remove_if_empty(self, folder: Path, now: float) -> None:
+        try:
+            if folder.is_dir() and now - folder.stat().st_mtime > OLDEST_S:
+                folder.rmdir()
+        except OSError:  # it holds something, or is gone
+            pass
+
+
+@contextmanager
+def scratch(most_bytes: int) -> Iterator[Scratch]:
+    """Give a temporary folder of this process; remove it with all it holds."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        yield Scratch(folder, most_bytes)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
