@@ -11,13 +11,14 @@ from fmrgb.files import shown
 from fmrgb.page import Picture
 
 STYLE = """
-.gradio-container { max-width: 1200px !important; margin: 0 auto !important; }
+.gradio-container { max-width: 1200px !important; margin: 0 auto !important;
+  width: 100% !important; min-width: 0 !important; }
 .said { font-size: 1.05rem; overflow-wrap: anywhere; }
 .said.fault { border-left: 4px solid #b3261e; padding: .5rem .8rem; background: #fdecea;
   color: #1c1c1e; }
 .said.note { border-left: 4px solid #b97f00; padding: .5rem .8rem; background: #fff4d6;
   color: #1c1c1e; margin-top: .4rem; }
-.wide { overflow-x: auto; border: 1px solid #8884; background: white; }
+.wide { overflow-x: auto; max-width: 100%; border: 1px solid #8884; background: white; }
 .wide img { display: block; min-width: 860px; width: 100%; height: auto; }
 .wide:focus-visible, iframe:focus-visible { outline: 3px solid #1f5fa8; }
 .report { width: 100%; height: 80vh; border: 1px solid #8884; background: white; }

@@ -11,7 +11,7 @@ from fmrgb.opened import ONNX, Opened
 from fmrgb.sample import save_sample
 from fmrgb.scratch import Scratch
 from fmrgb.timeline import clock
-from fmrgb.tryout import Told, draw_planes, sample_of, try_file
+from fmrgb.tryout import Told, draw_planes, lasting, sample_of, try_file
 
 THE_ANSWER = "what the model says"
 GONE = "This file is no longer here: the oldest ones are let go. Drop it again."
@@ -120,11 +120,6 @@ def answer_of(told: Told) -> str:
     return said(text) + "".join(said(f"Note: {note}", "note") for note in told.notes)
 
 
-def lasting(seconds: float) -> str:
-    """Write how long something lasts: in s, or in minutes from one on."""
-    return f"{seconds:.3g} s" if seconds < 60 else f"{clock(round(seconds))} min"
-
-
 def events_of(told: Told) -> list[list[str]]:
     """Return the events of a recording as lines of a table."""
     return [
@@ -214,6 +209,7 @@ def _explanation(gr: Any, tab: TryTab, state: Any, moment: Any) -> tuple[Any, An
             [(THE_ANSWER, THE_ANSWER), *classes],
             value=THE_ANSWER,
             label="Label to explain",
+            min_width=220,
         )
         button = gr.Button("Explain", variant="primary", scale=0, min_width=160)
     reasons = gr.HTML()

@@ -30,7 +30,7 @@ PAGES = re.compile(
     r"|reset|queue/(join|data)|heartbeat/\w+)/?"
 )
 JSON_BYTES = 1 << 20  # what is said beside uploads is short
-FORM_BYTES = 1 << 14  # of an upload that are not the file's own
+FORM_BYTES = 1 << 18  # more, so that Gradio, which tidies up, refuses a file first
 UPLOADS = 2  # at once; others wait
 UPLOAD_S = 900.0  # s that an upload may take
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")

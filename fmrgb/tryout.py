@@ -110,14 +110,19 @@ def try_file(
     seconds = length_of(path)
     if seconds > max_seconds:
         raise InputError(
-            f"{shown(path.name)} lasts {clock(seconds)}, and this page takes up to "
-            f"{clock(max_seconds)}; cut it, use fmrgb predict, or start the page with "
-            "a greater --max_seconds"
+            f"{shown(path.name)} lasts {lasting(seconds)}, and this page takes up to "
+            f"{lasting(max_seconds)}; cut it, use fmrgb predict, or start the page "
+            "with a greater --max_seconds"
         )
     if seconds <= LONG * window_and_hop(opened.card, None, None)[0]:
         return _told(replace(predict_one(opened, path), name=path.name), folder)
     recording = predict_recording(opened, path, progress=progress)
     return _told(replace(recording, name=path.name), folder)
+
+
+def lasting(seconds: float) -> str:
+    """Write how long something lasts: in s, or in minutes from one on."""
+    return f"{seconds:.3g} s" if seconds < 60 else f"{clock(round(seconds))} min"
 
 
 def length_of(path: Path) -> float:
