@@ -1,5 +1,6 @@
 """From a checkpoint and its run to a page in the browser."""
 
+import asyncio
 import os
 import socket
 import threading
@@ -75,7 +76,8 @@ def running(options: AppOptions) -> Iterator[str]:
         )
         report = run / REPORT if run and (run / REPORT).is_file() else None
         second = RunTab(opened=opened, entries=entries, report=report)
-        app = _mounted(gradio, first, second, max_bytes)
+        # Gradio asks for an event loop while it is set up, and leaves open what it gets.
+        app = asyncio.run(_mounted(gradio, first, second, max_bytes))
         guarded = Gate(app, kept, max_bytes, _names(options.host))
         with _answering(guarded, door):
             yield _address(options.host, door)
@@ -151,7 +153,7 @@ def _laid_out(gradio: Any, first: TryTab, second: RunTab) -> Any:
     return page
 
 
-def _mounted(gradio: Any, first: TryTab, second: RunTab, max_bytes: int) -> Any:
+async def _mounted(gradio: Any, first: TryTab, second: RunTab, max_bytes: int) -> Any:
     """Return the whole web application."""
     from fastapi import FastAPI
     from fastapi.responses import FileResponse, PlainTextResponse

@@ -13,7 +13,7 @@ import pytest
 import tiny
 import torch
 
-from fmrgb import __version__, checkpoint
+from fmrgb import __version__
 from fmrgb.card import Card
 from fmrgb.checkpoint import KEY, Network, load_checkpoint
 from fmrgb.errors import TrainingError

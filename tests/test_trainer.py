@@ -73,7 +73,6 @@ def test_it_tells_dark_from_bright_without_a_look_at_test_samples(rows, done):
     assert not [row for row in rows if row.split == "test" and row.path.exists()]
     assert done.history[-1]["val_accuracy"] == 1
     assert done.history[-1]["val_loss"] < done.history[0]["val_loss"]
-    assert done.history[-1]["train_loss"] < done.history[0]["train_loss"]
 
 
 def test_the_run_folder_holds_both_weights_the_numbers_and_events(done):
@@ -99,6 +98,9 @@ def test_metrics_csv_has_one_line_per_epoch(done):
 def test_the_best_weights_are_those_of_the_lowest_validation_loss(rows, tmp_path):
     # With their labels exchanged, validation clips look worse the more is learnt.
     done = fit(tmp_path / "run", crossed(rows), PLAIN)
+    # Shown as they are: changes made in training would tinge the loss.
+    learnt = [row["train_loss"] for row in done.history]
+    assert min(learnt) < learnt[0] / 10
     losses = [row["val_loss"] for row in done.history]
     lowest = int(np.argmin(losses))
     assert lowest != len(losses) - 1, "last and best would be the same"

@@ -103,7 +103,7 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
-        # Not len(): that is a plain number, which would tie an export to one batch size.
+        # Not len(): a plain number, which would tie an export to one batch size.
         token = self.token.expand(tokens_BND.shape[0], -1, -1)
         seen_BND = self.blocks(torch.cat((token, tokens_BND), dim=1))
         out: Tensor = self.norm(seen_BND[:, 0])
