@@ -76,7 +76,7 @@ def running(options: AppOptions) -> Iterator[str]:
         )
         report = run / REPORT if run and (run / REPORT).is_file() else None
         second = RunTab(opened=opened, entries=entries, report=report)
-        # Gradio asks for an event loop while it is set up, and leaves open what it gets.
+        # Gradio, while it is set up, opens an event loop if there is none, for good.
         app = asyncio.run(_mounted(gradio, first, second, max_bytes))
         guarded = Gate(app, kept, max_bytes, _names(options.host))
         with _answering(guarded, door):

@@ -155,25 +155,9 @@ def build_try(gr: Any, tab: TryTab) -> None:
     def ask(path: str | None, progress: Any = gr.Progress()) -> list[Any]:  # noqa: B008
         told, tried, fault = _judged(tab, path, progress)
         if told is None or tried is None:
-            hidden = [gr.update(visible=False)] * 3
-            rest = ["", None, gr.update(choices=[]), gr.update(visible=False), ""]
-            return [None, fault, *hidden, *rest, THE_ANSWER, "", _film(gr, None)]
-        is_long = told.timeline is not None
-        drawn = "" if told.timeline is None else pictured(told.timeline, "timeline")
-        events = [str(one) for one in told.moments]
-        return [
-            tried,
-            answer_of(told),
-            gr.update(value=plain_keys(told.probabilities), visible=True),
-            gr.update(value=list(map(str, told.files)), visible=True),
-            gr.update(visible=is_long),
-            drawn,
-            events_of(told),
-            gr.update(choices=events, value=events[0] if events else None),
-            gr.update(visible=True),
-            _planes(tab, tried),
-            *(THE_ANSWER, "", _film(gr, None)),
-        ]
+            return [*_nothing(gr, fault), THE_ANSWER, "", _film(gr, None)]
+        drawn = _planes(tab, tried)
+        return [*_everything(gr, told, tried, drawn), THE_ANSWER, "", _film(gr, None)]
 
     def look(tried: Tried | None, place: int | None) -> list[Any]:
         return [_planes(tab, tried, place), "", _film(gr, None)]
@@ -181,6 +165,30 @@ def build_try(gr: Any, tab: TryTab) -> None:
     gr.on([dropped.upload, dropped.clear], ask, dropped, outputs, **WORK)
     recorded.change(ask, recorded, outputs, **WORK)
     moment.input(look, [state, moment], [planes, reasons, film], **WORK)
+
+
+def _nothing(gr: Any, fault: str) -> list[Any]:
+    """Return what the parts show where there is no answer."""
+    hidden = gr.update(visible=False)
+    return [None, fault, hidden, hidden, hidden, "", None, gr.update(), hidden, ""]
+
+
+def _everything(gr: Any, told: Told, tried: Tried, planes: str) -> list[Any]:
+    """Return what the parts show of an answer."""
+    drawn = "" if told.timeline is None else pictured(told.timeline, "timeline")
+    moments = [str(one) for one in told.moments]
+    return [
+        tried,
+        answer_of(told),
+        gr.update(value=plain_keys(told.probabilities), visible=True),
+        gr.update(value=list(map(str, told.files)), visible=True),
+        gr.update(visible=told.timeline is not None),
+        drawn,
+        events_of(told),
+        gr.update(choices=moments, value=moments[0] if moments else None),
+        gr.update(visible=True),
+        planes,
+    ]
 
 
 def _inputs(gr: Any, tab: TryTab) -> tuple[Any, Any]:

@@ -212,6 +212,9 @@ def _with_headers(send: Send) -> Send:
                 for name, value in HEADERS.items()
                 if name.encode() not in have
             ]
+            if message["status"] >= 400:
+                # What is still being sent, which may be without end, is not read.
+                more.append((b"connection", b"close"))
             message = {**message, "headers": [*message.get("headers", []), *more]}
         await send(message)
 
@@ -223,7 +226,7 @@ async def _say(send: Send, status: int, sentence: str) -> None:
     heads = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),  # the rest of what was sent is not read
+        (b"connection", b"close"),  # as in `_with_headers`
     ]
     await send({"type": "http.response.start", "status": status, "headers": heads})
     await send({"type": "http.response.body", "body": body})
