@@ -137,7 +137,7 @@ def build_try(gr: Any, tab: TryTab) -> None:
         with gr.Column(scale=3, min_width=300):
             spoken = gr.HTML(said(WELCOME))
             label = gr.Label(label="Probabilities", visible=False)
-            files = gr.File(label="Download (CSV)", visible=False)
+            files = gr.File(label="Download (CSV)", visible=False, interactive=False)
     with gr.Column(visible=False) as long:
         gr.HTML(heading("Timeline", "What the model says when, window by window."))
         timeline = gr.HTML()
