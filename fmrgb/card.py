@@ -59,9 +59,10 @@ class Card:
     std: list[float]
     fusion: str = "stack"  # how the senses meet; see `fmrgb.models.build_model`
     recipe: dict[str, Any]  # how the samples it learned from were built
-    # Of the training clips, where known: median length in s; lowest and highest frames
-    # per second and width / height.
+    # Of the training clips, where known: median and greatest length in s; lowest and
+    # highest frames per second and width / height.
     seconds: float | None = None
+    longest: float | None = None
     fps: tuple[float, float] | None = None
     ratio: tuple[float, float] | None = None
     version: str = __version__

@@ -138,7 +138,8 @@ def _part(
     window_s, _ = window_and_hop(opened.card, wishes.window_s, wishes.hop_s)
     if wishes.window_s is not None:
         return short, media
-    is_one = partial(is_long, window_s=window_s)
+    longest_s = opened.card.longest
+    is_one = partial(is_long, window_s=window_s, longest_s=longest_s)
     long: list[Path] = []
     looked = engine.run(is_one, media, workers=wishes.workers, kind="threads")
     for outcome in looked:

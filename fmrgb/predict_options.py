@@ -32,7 +32,8 @@ class PredictOptions(WorkerOptions):
     window: Optional[float] = option(
         None,
         "length in s of the windows that a long recording is judged by; if it is given "
-        "every clip counts as long, else those longer than 1.5 windows",
+        "every clip counts as long, else those longer than 1.5 windows and than the "
+        "longest training clip",
         said="median length of the training clips",
     )
     hop: Optional[float] = option(

@@ -19,6 +19,7 @@ from fmrgb.unlike import missing_senses, notes_on, silence, usual_fps
 from fmrgb.windows import Cutter, Layout, Window
 
 LONG = 1.5  # windows; a clip that is longer is judged window by window
+HEADER = 1.05  # a header may say so much more than is decoded
 
 
 class Judge:
@@ -80,16 +81,23 @@ def window_and_hop(
     return window_s, hop_s
 
 
-def is_long(path: Path, window_s: float) -> bool:
+def is_long(path: Path, window_s: float, longest_s: float | None = None) -> bool:
     """Tell by its header whether a file is to be judged window by window.
 
-    One that does not say how long it is counts as long: it may be of any length.
+    One that does not say how long it is counts as long: it may be of any length. One
+    that is no longer than the longest training clip is judged whole, as that was.
+
+    Args:
+        path: a video or sound file.
+        window_s: length of a window.
+        longest_s: length of the longest training clip, if it is known.
 
     Raises:
         MediaError: if it cannot be opened.
     """
     with open_recording(path) as stream:
-        return not stream.seconds or stream.seconds > LONG * window_s
+        most_s = max(LONG * window_s, HEADER * (longest_s or 0.0))
+        return not stream.seconds or stream.seconds > most_s
 
 
 def layout_of(

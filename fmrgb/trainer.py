@@ -155,6 +155,7 @@ def _usual(rows: Sequence[Row]) -> dict[str, Any]:
     ratios = [width / height for width, height in sides if width and height]
     return {
         "seconds": median(seconds) if seconds else None,
+        "longest": max(seconds, default=None),
         "fps": (min(rates), max(rates)) if rates else None,
         "ratio": (min(ratios), max(ratios)) if ratios else None,
     }

@@ -236,6 +236,12 @@ def test_a_recording_is_long_from_one_and_a_half_windows_on(dusk):
     assert not is_long(dusk, 5.4)
 
 
+def test_no_longer_than_the_longest_training_clip_is_not_long(dusk):
+    assert not is_long(dusk, 1.0, longest_s=8.0)
+    assert is_long(dusk, 1.0, longest_s=7.0)
+    assert not is_long(dusk, 5.4, longest_s=1.0), "what the window allows stays allowed"
+
+
 def test_window_and_hop_come_from_the_training_clips():
     card = answering.CARD
     assert window_and_hop(card, None, None) == (1.2, 1.2)

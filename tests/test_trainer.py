@@ -403,7 +403,7 @@ def test_a_broken_checkpoint_cannot_be_resumed_from(rows, tmp_path):
 def test_the_card_tells_what_the_training_clips_were(tmp_path):
     rows = tiny.dark_and_bright(tmp_path, ["train"] * 2)
     card = make_card(ClipSet(rows, tiny.CARD.classes, tiny.VIEW), Settings(), {})
-    assert (card.seconds, card.fps, card.ratio) == (None, None, None)
+    assert (card.seconds, card.longest, card.fps, card.ratio) == (None,) * 4
     known = [
         replace(row, seconds=s, fps=f, source_width=w, source_height=60)
         for row, s, f, w in zip(
@@ -416,5 +416,6 @@ def test_the_card_tells_what_the_training_clips_were(tmp_path):
     ]
     card = make_card(ClipSet(known, tiny.CARD.classes, tiny.VIEW), Settings(), {})
     assert card.seconds == 2.75  # the median
+    assert card.longest == 9
     assert card.fps == (10.0, 30.0)
     assert card.ratio == (1.0, 1.5)
