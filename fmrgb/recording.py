@@ -81,6 +81,16 @@ def window_and_hop(
     return window_s, hop_s
 
 
+def most_whole_s(window_s: float, longest_s: float | None = None) -> float:
+    """Return the length in s up to which a clip is judged whole, not by windows.
+
+    Args:
+        window_s: length of a window.
+        longest_s: length of the longest training clip, if it is known.
+    """
+    return max(LONG * window_s, HEADER * (longest_s or 0.0))
+
+
 def is_long(path: Path, window_s: float, longest_s: float | None = None) -> bool:
     """Tell by its header whether a file is to be judged window by window.
 
@@ -96,7 +106,7 @@ def is_long(path: Path, window_s: float, longest_s: float | None = None) -> bool
         MediaError: if it cannot be opened.
     """
     with open_recording(path) as stream:
-        most_s = max(LONG * window_s, HEADER * (longest_s or 0.0))
+        most_s = most_whole_s(window_s, longest_s)
         return not stream.seconds or stream.seconds > most_s
 
 

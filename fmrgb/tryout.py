@@ -16,16 +16,17 @@ from fmrgb.errors import InputError, MediaError
 from fmrgb.events import Judged, Recording, by_class, spans_of, write_events
 from fmrgb.files import shown
 from fmrgb.judging import Verdicts, write_predictions
+from fmrgb.names import SAMPLE
 from fmrgb.opened import Opened
 from fmrgb.page import Picture
-from fmrgb.predict import (
-    SAMPLE,
-    Answer,
-    predict_one,
-    prepare_sample,
-    recipe_of,
+from fmrgb.predict import Answer, predict_one, prepare_sample, recipe_of
+from fmrgb.recording import (
+    cut,
+    layout_of,
+    most_whole_s,
+    predict_recording,
+    window_and_hop,
 )
-from fmrgb.recording import LONG, cut, layout_of, predict_recording, window_and_hop
 from fmrgb.sample import Sample
 from fmrgb.streams import open_recording
 from fmrgb.timeline import clock, draw_timeline
@@ -114,7 +115,8 @@ def try_file(
             f"{lasting(max_seconds)}; cut it, use fmrgb predict, or start the page "
             "with a greater --max_seconds"
         )
-    if seconds <= LONG * window_and_hop(opened.card, None, None)[0]:
+    window_s, _ = window_and_hop(opened.card, None, None)
+    if seconds <= most_whole_s(window_s, opened.card.longest):
         return _told(replace(predict_one(opened, path), name=path.name), folder)
     recording = predict_recording(opened, path, progress=progress)
     return _told(replace(recording, name=path.name), folder)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import answering
@@ -138,3 +139,15 @@ def test_the_folder_goes_at_the_end():
         folder = kept.folder
         assert folder.stat().st_mode & 0o077 == 0, "others may look into it"
     assert not folder.exists()
+
+
+def test_what_is_no_longer_than_the_longest_training_clip_is_judged_whole(
+    talkie, tmp_path
+):
+    seconds = length_of(talkie)
+    for name, longest in (("whole", seconds), ("windows", seconds / 2)):
+        judge = ByLight()
+        judge.card = replace(judge.card, seconds=seconds / 4, longest=longest)
+        (tmp_path / name).mkdir()
+        told = try_file(judge, talkie, tmp_path / name, max_seconds=LONG_ENOUGH)
+        assert (told.timeline is None) == (name == "whole")
