@@ -57,30 +57,27 @@ class Network(nn.Module):
             self._mean.to(levels_BCTHW.device),
             self._std.to(levels_BCTHW.device),
         )
-        there_BC = self._there(levels_BCTHW)[..., None, None, None]
-        logits: Tensor = self.model((levels_BCTHW.float() - mean) / std * there_BC)
+        picture_B1, sound_B1 = self._senses(levels_BCTHW)
+        heard_C = self._heard.to(levels_BCTHW.device)
+        # Not torch.where, which onnxruntime has not for bool.
+        there_BC = (heard_C & sound_B1) | (~heard_C & picture_B1)
+        there = there_BC[..., None, None, None]
+        logits: Tensor = self.model((levels_BCTHW.float() - mean) / std * there)
         return logits if isinstance(self.model, Senses) else logits[:, None]
 
     def kinds(self, levels_BCTHW: Tensor) -> Tensor:
         """Tell which senses are there, int64 [B]: 1 for picture, plus 2 for sound."""
-        there_BC, heard_C = (
-            self._there(levels_BCTHW),
-            self._heard.to(levels_BCTHW.device),
-        )
-        # Masks, not places: what a network of one sense is exported to may not know
-        # whether any of no planes is there.
-        picture_B = (there_BC & ~heard_C).any(dim=1)
-        sound_B = (there_BC & heard_C).any(dim=1)
-        return PICTURE * picture_B.long() + SOUND * sound_B.long()
+        picture_B1, sound_B1 = self._senses(levels_BCTHW)
+        return (PICTURE * picture_B1.long() + SOUND * sound_B1.long())[:, 0]
 
-    def _there(self, levels_BCTHW: Tensor) -> Tensor:
-        """Tell which planes belong to a sense that is there: bool [B, C]."""
+    def _senses(self, levels_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
+        """Tell whether there is a picture, and whether there is sound: bool [B, 1]."""
         alive_BC = not_empty(levels_BCTHW)
         heard_C = self._heard.to(levels_BCTHW.device)
+        # Masks, not places: what a network of one sense is exported to may not know
+        # whether any of no planes is there.
         picture_B1 = (alive_BC & ~heard_C).any(dim=1, keepdim=True)
-        sound_B1 = (alive_BC & heard_C).any(dim=1, keepdim=True)
-        # Not torch.where, which onnxruntime has not for bool.
-        return (heard_C & sound_B1) | (~heard_C & picture_B1)
+        return picture_B1, (alive_BC & heard_C).any(dim=1, keepdim=True)
 
     def weigh(self, logits_BAK: Tensor, kinds_B: Tensor) -> Tensor:
         """Sum the answers, each times its trust for the kind of clip: [B, K]."""

@@ -25,8 +25,9 @@ from fmrgb.heat import Heated, regions
 from fmrgb.heat_plots import draw_occlusions, draw_overview, draw_planes, draw_plots
 from fmrgb.media import SOUND_RATE, read_sound
 from fmrgb.mp4 import write_mp4
+from fmrgb.names import SAMPLE
 from fmrgb.page import Picture
-from fmrgb.predict import SAMPLE, prepare_sample
+from fmrgb.predict import prepare_sample
 from fmrgb.seen import view_of
 from fmrgb.tracks import Sound
 from fmrgb.view import View, look

@@ -20,11 +20,11 @@ from fmrgb.events import (
 )
 from fmrgb.files import make_folder, shown
 from fmrgb.manifest import write_csv
+from fmrgb.names import SAMPLE
 from fmrgb.opened import Opened
 from fmrgb.predict import Answer, Failure, predict_many
 from fmrgb.recording import is_long, predict_recording, window_and_hop
 from fmrgb.render import render
-from fmrgb.targets import SAMPLE
 from fmrgb.timeline import write_timeline
 
 Progress = Callable[[float, float], None]

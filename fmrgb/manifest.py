@@ -11,6 +11,7 @@ from typing import Any
 
 from fmrgb.errors import InputError, ManifestError
 from fmrgb.files import find_files, shown, whole_file
+from fmrgb.names import SAMPLE
 
 SPLITS = ("train", "val", "test")
 
@@ -59,7 +60,7 @@ def read_manifest(path: Path, label_column: str = "label") -> list[Row]:
                 f"{shown(path)} has no manifest with a column {shown(label_column)}: "
                 "labels are its folders' names; give a CSV with that column as --labels"
             )
-        return [Row(path=p, label=p.parent.name) for p in find_files(path, (".pt",))]
+        return [Row(path=p, label=p.parent.name) for p in find_files(path, (SAMPLE,))]
     records = _numbered_records(path, ("path", label_column))
     rows = [
         _row({**record, "label": record[label_column]}, path, line)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 TWIN = "resized_"  # how the names of smaller copies begin
+SAMPLE = ".pt"  # how the names of samples end
 
 
 def copy_path(clip: Path) -> Path:
@@ -24,7 +25,7 @@ def sample_path(clip: Path, target: Path, output: Path | None) -> Path:
         output: folder of the samples, with the target's sub-folders; None means beside
             the clips.
     """
-    name = clip.stem + ".pt"
+    name = clip.stem + SAMPLE
     if output is None:
         return clip.with_name(name)
     inside = clip.parent.relative_to(target) if target.is_dir() else Path()

@@ -18,13 +18,12 @@ from fmrgb.errors import NoPictureError, TrainingError
 from fmrgb.events import label_of
 from fmrgb.files import shown
 from fmrgb.media import read_clip, read_sound, sound_rate
+from fmrgb.names import SAMPLE
 from fmrgb.opened import Opened, probabilities
 from fmrgb.sample import Sample, load_sample
 from fmrgb.seen import view_of
 from fmrgb.tracks import Clip, Sound
 from fmrgb.unlike import missing_senses, notes_on, silence, usual_fps
-
-SAMPLE = ".pt"
 
 
 @dataclass(frozen=True, eq=False)

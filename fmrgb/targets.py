@@ -6,9 +6,9 @@ from fmrgb.errors import InputError
 from fmrgb.files import find_files, shown
 from fmrgb.manifest import read_csv
 from fmrgb.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
-from fmrgb.names import copy_path
+from fmrgb.names import SAMPLE, copy_path
 
-SAMPLE, LIST = ".pt", ".csv"
+LIST = ".csv"
 
 
 def find_targets(target: Path, *, with_sound: bool) -> list[Path]:
