@@ -96,12 +96,16 @@ def test_a_dropped_clip_is_answered(sheet, talkie, tmp_path):
     planes = sheet.get_by_alt_text("planes of talkie.mp4 over time")
     planes.wait_for()
     assert planes.evaluate("image => image.naturalWidth") == 1600
-    sheet.screenshot(path=tmp_path / "page.png", full_page=True)
-    picture = cv2.imread(str(tmp_path / "page.png"))
-    assert picture.shape[1] == 1200
+    # Layout may still move and the picture still be decoded when it is there.
+    planes.evaluate("image => image.decode()")
+    planes.scroll_into_view_if_needed()
+    planes.screenshot(path=tmp_path / "planes.png")
+    picture = cv2.imread(str(tmp_path / "planes.png"))
     # The first of the clip's colours, as the sheet shows it.
     red = np.abs(picture[..., ::-1].astype(int) - clips.COLOURS[0]).max(axis=-1) < 20
     assert red.sum() > 500, "the clip's frames are not on the page"
+    sheet.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert cv2.imread(str(tmp_path / "page.png")).shape[1] == 1200
 
 
 def test_the_csv_can_be_downloaded(sheet, talkie):
