@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu lint bench accuracy search clean
+.PHONY: help setup demo test test-slow test-gpu faults lint bench bench-peers accuracy search clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,13 +28,24 @@ test-slow: $(READY)  ## the tests that take minutes
 test-gpu: $(READY)  ## the tests that need an accelerator
 	$(BIN)/python -m pytest -q -m gpu $(ARGS)
 
+faults: $(READY)  ## the bench of faults, all of it: hours; ends with a table
+	$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/faults $(ARGS)
+
 lint: $(READY)  ## layout, style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## the speed of building and resizing, beside the decoding floor
+bench: $(READY)  ## speed and growth; with MODEL=run/best.ckpt that of prediction too
 	$(BIN)/python benchmarks/build_speed.py
+	$(BIN)/python benchmarks/startup_speed.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/training_speed.py
+	$(if $(MODEL),$(BIN)/python benchmarks/predict_speed.py --model $(MODEL))
+
+bench-peers: $(READY)  ## what `make bench` compares with, in a folder of its own
+	$(BIN)/python benchmarks/build_speed.py --install
+	$(BIN)/python -m pip install -q --no-deps --target benchmarks/.work/peers torchvision==0.28.0
 
 accuracy: $(READY)  ## accuracy on real clips, three hours of it; goes on where it stopped
 	$(BIN)/python benchmarks/accuracy.py $(or $(ARGS),--minutes 180)

@@ -33,9 +33,10 @@ from accuracy_plan import (
 
 from fmrgb import engine
 from fmrgb.build import Recipe, prepare
+from fmrgb.cells import read_csv
 from fmrgb.errors import InputError
 from fmrgb.files import make_folder, whole_file
-from fmrgb.manifest import Row, read_csv
+from fmrgb.manifest import Row
 from fmrgb.media import read_clip
 from fmrgb.sample import save_sample
 from fmrgb.splits import folds

@@ -1,58 +1,56 @@
-"""How long a sample takes, beside the floor: decoding its clip and keeping nothing.
+"""What a sample costs, beside the floor: decoding its clip and keeping nothing.
 
-Makes its own clips (5 s, 30 fps, H.264 and AAC, moving pictures with grain), times each
-way in turn so that whatever else the machine does meets all of them alike, and writes
-benchmarks/RESULTS.md. Run it by `make bench`.
+Makes its own clips (see build_clips.py), takes some real ones where they are at hand,
+and times all ways in turn. Measurements are kept in benchmarks/.work, so that some can
+be taken anew (`--only 480x270 --only workers`) and the page holds all. Run by
+`make bench`; `make bench-peers` installs torchcodec and decord for the comparison.
 """
 
 import argparse
-import os
-import platform
+import json
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Mapping
-from datetime import date
-from importlib.metadata import version
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-import av
+import build_peers
+from build_clips import CLIPS, floor, make_clip, picture_rate, real_clips, spent_s
+from build_cost import bytes_on_disk, of_workers, peaks_mib, startup_s
+from build_first import first_version
+from build_tables import page
+from results import Times, machine, measure, ratio, write_part
 
 from fmrgb.build import Recipe, make_sample
-from fmrgb.ffmpeg_program import find_program
 from fmrgb.preflight import Found, survey
 
-SECONDS, FPS = 5, 30
-CLIPS = {"480x270": "1M", "640x360": "1500k", "1280x720": "4M"}  # size -> bit rate
-RESULTS = Path(__file__).parent / "RESULTS.md"
+WORK = Path(__file__).parent / ".work" / "build"
+SMALL = (64, 64)
+RECIPES = {
+    "simple": Recipe(frames=64, size=SMALL),
+    "mel": Recipe(frames=64, size=SMALL, audiomethod="mel"),
+    "full size": Recipe(),
+}
+IN_A_ROW = 3  # clips per turn and way, as a folder has many
+Measured = dict[str, Any]
 
 
-def make_clip(folder: Path, size: str, rate: str) -> Path:
-    """Draw one clip with ffmpeg's own sources."""
-    path = folder / f"clip{size}.mp4"
-    picture = f"testsrc2=size={size}:rate={FPS}:duration={SECONDS},noise=alls=12:allf=t"
-    sound = f"sine=frequency=700:beep_factor=3:sample_rate=44100:duration={SECONDS}"
-    sources = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound]
-    video = ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-b:v", rate]
-    audio = ["-c:a", "aac", "-b:a", "128k"]
-    program = [str(find_program().path), "-v", "error", "-nostdin", "-y"]
-    subprocess.run([*program, *sources, *video, *audio, str(path)], check=True)
-    return path
+def timed(ways: dict[str, Callable[[], object]], repeats: int) -> Times:
+    """Measure processor time in ms per clip, several in a row, the ways in turn."""
+
+    def row(way: Callable[[], object]) -> None:
+        for _ in range(IN_A_ROW):
+            way()
+
+    rows = {name: partial(row, way) for name, way in ways.items()}
+    times = measure(rows, repeats, spent_s)
+    return {n: [ms / IN_A_ROW for ms in all_ms] for n, all_ms in times.items()}
 
 
-def floor(clip: Path) -> None:
-    """Decode picture and sound once, one thread, and keep nothing."""
-    with av.open(str(clip)) as container:
-        container.streams.video[0].thread_type = "NONE"
-        tracks = [container.streams.video[0], *container.streams.audio[:1]]
-        for _ in container.decode(*tracks):
-            pass
-
-
-def builder(found: Found, recipe: Recipe) -> Callable[[], None]:
+def maker(clip: Path, folder: Path, recipe: Recipe) -> Callable[[], None]:
     """Return the making of one sample, from nothing each time."""
+    found: Found = survey(clip, output=folder).found[0]
 
     def make() -> None:
         found.sample.unlink(missing_ok=True)
@@ -61,73 +59,100 @@ def builder(found: Found, recipe: Recipe) -> Callable[[], None]:
     return make
 
 
-def measure(
-    ways: Mapping[str, Callable[[], object]],
-    repeats: int,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
-    """Time every way `repeats` times, in turn, by a clock in s; milliseconds."""
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(repeats + 1):
-        for name, way in ways.items():
-            start = clock()
+def told(times: Times) -> Measured:
+    """Return, for every way, its median in ms and its ratios to the floor."""
+    return {
+        name: {"ms": statistics.median(all_ms), "ratio": ratio(times, name, "floor")}
+        for name, all_ms in times.items()
+    }
+
+
+def of_size(name: str, folder: Path, repeats: int) -> Measured:
+    """Measure the floor and every recipe on one clip."""
+    clip = make_clip(folder, name)
+    ways = {kind: maker(clip, folder, recipe) for kind, recipe in RECIPES.items()}
+    times = timed({"floor": partial(floor, clip), **ways}, repeats)
+    return {"kb/s": picture_rate(clip), "ways": told(times)}
+
+
+def of_peers(folder: Path, repeats: int) -> Measured:
+    """Measure the same sample, made with other decoders."""
+    clip = make_clip(folder, "480x270")
+    found = build_peers.peers(clip, folder, RECIPES["simple"])
+    here = {"fmrgb": maker(clip, folder, RECIPES["simple"])}
+    ways = here | {name: way for name, way in found.items() if way}
+    times = timed({"floor": partial(floor, clip), **ways}, repeats)
+    missing = [name for name, way in found.items() if not way]
+    return {"ways": told(times), "missing": missing}
+
+
+def of_first(folder: Path, repeats: int) -> Measured:
+    """Measure the first version's way, which keeps all frames at full size."""
+    clip, sample = make_clip(folder, "480x270"), folder / "first.pt"
+    ways = {
+        "floor": partial(floor, clip),
+        "simple": partial(first_version, clip, sample, mel=False),
+        "mel": partial(first_version, clip, sample, mel=True),
+    }
+    times = measure(ways, repeats, spent_s)
+    n_bytes = sample.stat().st_size
+    sample.unlink()
+    return {"ways": told(times), "bytes": n_bytes}
+
+
+def of_real(folder: Path, repeats: int) -> Measured | None:
+    """Measure the floor and the recipes on real clips, all of them as one."""
+    clips = real_clips()
+    if not clips:
+        return None
+
+    def all_of(ways: list[Callable[[], object]]) -> None:
+        for way in ways:
             way()
-            if turn:  # the first turn warms caches
-                times[name].append(1e3 * (clock() - start))
-    return times
 
-
-def table(
-    size: str, times: dict[str, list[float]], n_bytes: dict[str, int]
-) -> list[str]:
-    """Write one size's rows."""
-    base = statistics.median(times["floor"])
-    rows = []
-    for name, all_ms in times.items():
-        middle = statistics.median(all_ms)
-        spread = f"{min(all_ms):.0f} to {max(all_ms):.0f}"
-        kept = f"{n_bytes[name]:,}" if name in n_bytes else "-"
-        cells = [size, name, f"{middle:.0f}", spread, f"{middle / base:.2f}", kept]
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
+    ways: dict[str, Callable[[], object]] = {
+        "floor": partial(all_of, [partial(floor, clip) for clip in clips])
+    }
+    for kind in ("simple", "mel"):
+        makers = [maker(clip, folder, RECIPES[kind]) for clip in clips]
+        ways[kind] = partial(all_of, makers)
+    return {"clips": len(clips), "ways": told(measure(ways, repeats, spent_s))}
 
 
 def main() -> int:
-    """Measure all sizes and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=15, help="timed turns")
-    repeats = parser.parse_args().repeats
-    lines = [
-        "# Speed of building samples",
-        "",
-        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, Python "
-        f"{platform.python_version()}, PyAV {version('av')}. One process, one thread; "
-        f"clips of {SECONDS} s at {FPS} fps with sound; medians of {repeats} turns.",
-        "`floor` decodes picture and sound of the same clip and keeps nothing.",
-        "",
-        "| clip | way | median ms | spread ms | x floor | bytes kept |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
-    recipes = {
-        "simple, 64 frames of 64x64x5": Recipe(frames=64, size=(64, 64)),
-        "mel, 64 frames of 64x64x5": Recipe(
-            frames=64, size=(64, 64), audiomethod="mel"
+    """Measure what is asked for, and write the page of all."""
+    folder = WORK / "clips"
+    sections: dict[str, Callable[[int], object]] = {
+        **{n: lambda r, n=n: of_size(n, folder, r) for n in CLIPS},
+        "fights": lambda r: of_real(folder, max(1, r // 3)),
+        "peers": lambda r: of_peers(folder, max(1, r // 2)),
+        "first": lambda _: of_first(folder, 2),
+        "startup": lambda r: startup_s(make_clip(folder, "480x270"), folder, r),
+        "workers": lambda _: of_workers(make_clip(folder, "480x270"), folder, 3),
+        "memory": lambda _: peaks_mib(
+            {n: make_clip(folder, n) for n in ("480x270", "1280x720")}, folder
         ),
-        "simple, all frames, full size": Recipe(),
+        "disk": lambda _: bytes_on_disk(make_clip(folder, "480x270"), folder),
     }
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for size, rate in CLIPS.items():
-            clip = make_clip(folder, size, rate)
-            found = survey(clip).found[0]
-            ways: dict[str, Callable[[], None]] = {"floor": lambda c=clip: floor(c)}  # type: ignore[misc]
-            n_bytes = {}
-            for what, recipe in recipes.items():
-                ways[what] = builder(found, recipe)
-                ways[what]()
-                n_bytes[what] = found.sample.stat().st_size
-            lines += table(size, measure(ways, repeats), n_bytes)
-    RESULTS.write_text("\n".join(lines) + "\n")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=11, help="timed turns")
+    parser.add_argument("--only", action="append", choices=list(sections))
+    parser.add_argument("--install", action="store_true", help="the peers, and end")
+    asked = parser.parse_args()
+    if asked.install:
+        build_peers.install()
+        return 0
+    folder.mkdir(parents=True, exist_ok=True)
+    (WORK / ".gitignore").write_text("*\n")
+    kept = WORK / "measured.json"
+    measured: Measured = json.loads(kept.read_text()) if kept.exists() else {}
+    for name in asked.only or sections:
+        print(name, file=sys.stderr)
+        measured[name] = sections[name](asked.repeats)
+        measured["machine"] = machine("av", "numpy", "torch")
+        kept.write_text(json.dumps(measured, indent=1))
+    lines = page(measured)
+    write_part("build", lines)
     print("\n".join(lines))
     return 0
 

@@ -1,28 +1,27 @@
 """How long prediction takes, beside the floor: decoding its clips and keeping nothing.
 
 Judges real clips one after the other, an hour that is one clip over and over, and one
-clip from a cold start, and writes benchmarks/PREDICTION.md. Needs a model that was
-trained on clips like them:
+clip from a cold start, and writes the part "prediction" of benchmarks/RESULTS.md.
+Needs a model that was trained on clips like them:
 
     python benchmarks/predict_speed.py --model run/best.ckpt --onnx run/best.onnx
 """
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 import av
 import torch
-from build_speed import floor, measure
+from build_speed import floor
+from command_cost import Cost, cost_of
+from results import machine, measure, write_part
 
 from fmrgb.errors import FmrgbError
 from fmrgb.ffmpeg_program import find_program
@@ -32,33 +31,7 @@ from fmrgb.predict import predict_one, prepare_clip
 HERE = Path(__file__).parent
 CLIPS = HERE.parent.parent / "shared" / "data" / "fights"
 LOOPED = CLIPS / "fight" / "fi015.mp4"  # 640x360 at 30 fps with sound
-RESULTS = HERE / "PREDICTION.md"
 HOUR = 3600  # s
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a program took: wall clock and processor in s, its largest memory in MiB.
-
-    The system counts what this program holds when it starts the other into the latter:
-    a peak below that is not seen.
-    """
-
-    wall_s: float
-    cpu_s: float
-    peak_mib: float
-
-
-def cost_of(command: list[str]) -> Cost:
-    """Run a command to its end."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed")
-    wall_s = time.perf_counter() - start
-    return Cost(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 def predict(model: Path, target: Path, output: Path, *words: str) -> list[str]:
@@ -79,7 +52,7 @@ def of_clips(opened: Opened, clips: list[Path], repeats: int) -> list[str]:
             print(f"left out: {error}", file=sys.stderr)
             continue
         n_clips += 1
-        ways = {
+        ways: dict[str, Callable[[], object]] = {
             "floor: decode, keep nothing": partial(floor, clip),
             "decode and prepare": partial(prepare_clip, clip, opened.card),
             "decode, prepare and judge": partial(predict_one, opened, clip),
@@ -165,12 +138,8 @@ def main() -> int:
     every = sorted(CLIPS.glob("*/*.mp4"))
     clips = every[:: max(1, len(every) // asked.clips)][: asked.clips]
     lines = [
-        "# Speed of prediction",
-        "",
-        f"{date.today()}, {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f}), "
-        f"Python {sys.version.split()[0]}, PyAV {version('av')}, torch "
-        f"{version('torch')}; "
-        f"{card.model} {card.model_size} on {card.view.frames} frames of "
+        f"{machine('av', 'torch')} {card.model} {card.model_size} on "
+        f"{card.view.frames} frames of "
         f"{card.view.width}x{card.view.height}x{len(card.view.channels)}.",
         "`floor` decodes picture and sound of the same file and keeps nothing. "
         "Processor time is what counts: other work on the machine lengthens only the "
@@ -184,7 +153,7 @@ def main() -> int:
         lines += of_hour(asked.model, folder)
         models = [asked.model, *([asked.onnx] if asked.onnx else [])]
         lines += ["", *of_start(models, folder, asked.repeats)]
-    RESULTS.write_text("\n".join(lines) + "\n")
+    write_part("prediction", lines)
     print("\n".join(lines))
     return 0
 

@@ -23,6 +23,11 @@ PARTS = {
     "startup": "Start-up",
     "growth": "Growth",
 }
+# Pages of their own, where they have been written -> what they hold.
+PAGES = {
+    "SEARCH.md": "what the learning-rate search costs beside a full grid, and its rate",
+    "ACCURACY.md": "accuracy on real clips, with baselines",
+}
 Times = dict[str, list[float]]
 
 
@@ -40,7 +45,13 @@ def write_part(name: str, lines: Sequence[str], parts: Path = HERE / "results") 
     for part, heading in PARTS.items():
         if (parts / f"{part}.md").exists():
             told += [f"## {heading}", "", (parts / f"{part}.md").read_text()]
-    (parts.parent / PAGE.name).write_text("\n".join(told))
+    page = parts.parent / PAGE.name
+    there = {
+        name: what for name, what in PAGES.items() if page.with_name(name).exists()
+    }
+    links = [f"- [{name}]({name}): {what}" for name, what in there.items()]
+    told += ["## On pages of their own", "", *links, ""] if links else []
+    page.write_text("\n".join(told))
 
 
 def machine(*packages: str) -> str:

@@ -47,12 +47,13 @@ from search_tables import write_tables
 
 from fmrgb.build import Recipe, build
 from fmrgb.card import View
+from fmrgb.cells import read_csv
 from fmrgb.demo import MAG, SAMPLE_FRAMES, draw_clips, refuse_other
 from fmrgb.errors import FmrgbError, InputError, TrainingError
 from fmrgb.files import make_folder
 from fmrgb.learner import Settings
 from fmrgb.lr_search import Plan, search
-from fmrgb.manifest import Row, read_csv
+from fmrgb.manifest import Row
 from fmrgb.material import gather
 from fmrgb.options import DemoOptions
 from fmrgb.preflight import survey

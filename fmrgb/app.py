@@ -25,6 +25,7 @@ KEPT = 4  # of the largest files that fit into the temporary folder
 START_S, STOP_S = 60.0, 10.0  # s that the server may take to begin and to end
 MEGABYTE = 1_000_000
 MOST_WAITING = 64  # requests in the queue
+MOST_AT_ONCE = 200  # connections; a browser holds about four
 MOST_NAMED = 12  # classes in the heading
 RULES = {
     # The report is one file: it needs nothing else and runs nothing.
@@ -60,7 +61,7 @@ def running(options: AppOptions) -> Iterator[str]:
         raise InputError(f"no such run folder: {shown(options.run)}")
     opened = open_model(options.model)
     run = run_of(options.model, options.run)
-    entries = read_gallery(options.data, run)
+    entries = read_gallery(options.data, run, outside=options.outside)
     max_bytes = round(options.max_mb * MEGABYTE)
     with (
         scratch(KEPT * max_bytes) as kept,
@@ -198,6 +199,7 @@ def _answering(app: Any, door: socket.socket) -> Iterator[None]:
         ws="none",
         server_header=False,
         timeout_graceful_shutdown=1,
+        limit_concurrency=MOST_AT_ONCE,
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([door],), daemon=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from fmrgb.fields import check_at_least, needed, option
+from fmrgb.fields import check_at_least, needed, option, outside_switch
 from fmrgb.options import ToolOptions
 
 LOOPBACK = "127.0.0.1"  # reached from this machine alone
@@ -31,6 +31,7 @@ class AppOptions(ToolOptions):
         "run folder whose report.html and predictions.csv are shown",
         said="the model's folder, if it holds them",
     )
+    outside: bool = outside_switch()
     host: str = option(
         LOOPBACK,
         "address to listen at; 0.0.0.0 lets everybody in who can reach this machine, "

@@ -15,6 +15,7 @@ from fmrgb.card import View
 from fmrgb.census import Census, count
 from fmrgb.facts import Finding
 from fmrgb.learner import Learner, Settings
+from fmrgb.likeness import alike_clips
 from fmrgb.loader import CACHE_BYTES, ClipSet, batches
 from fmrgb.manifest import Row
 from fmrgb.memory import in_bytes
@@ -158,6 +159,7 @@ def audit(
         warnings=[
             *_in_few(leaks(rows)),
             *census.warnings(),
+            *alike_clips(rows),
             *facts.warnings(findings),
             *_of_trial(trial, cost),
             *_of_room(rows, view, settings, trial),

@@ -3,7 +3,6 @@
 Axes: T frames, H height, W width, C channels.
 """
 
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,18 +15,20 @@ from numpy.typing import NDArray
 
 from fmrgb import engine
 from fmrgb.align import align, align_times
+from fmrgb.aligned import read_aligned
+from fmrgb.cells import write_csv
 from fmrgb.errors import FmrgbError, InputError
-from fmrgb.files import make_folder, room, sha256, shown, sweep_parts
-from fmrgb.manifest import Row, write_csv, write_manifest
-from fmrgb.media import SOUND_RATE, read_clip
-from fmrgb.preflight import Found, Survey
-from fmrgb.sample import Sample, load_sample, save_sample
+from fmrgb.files import make_folder, refuse_changed, room, sha256, shown, stamp
+from fmrgb.leftovers import sweep_parts
+from fmrgb.limits import Allowance, limits_of
+from fmrgb.manifest import Row, write_manifest
+from fmrgb.media import SOUND_RATE
+from fmrgb.preflight import Found, Survey, check_room
+from fmrgb.sample import Sample, finish_sample, load_sample, sample_file
+from fmrgb.seen import size_on_screen
 from fmrgb.sound import SOUND_PLANES, Heard, is_silent
 from fmrgb.stack import PICTURE_PLANES, to_gray
 from fmrgb.tracks import Clip, Sound
-
-GRAY_AT_ONCE = 64  # frames
-ROOM_LEFT = 64 * 2**20  # bytes that must stay free on the disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,7 @@ def build(
     *,
     folder: Path,
     workers: int = 1,
+    allowance: Allowance | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Built:
     """Make a sample of every clip; list them in `folder/manifest.csv`.
@@ -89,6 +91,7 @@ def build(
         recipe: what samples look like; `frames` None means as many as the longest has.
         folder: where manifest and failed list go.
         workers: processes that work side by side.
+        allowance: what a clip may take; None means anything.
         progress: called with how many of how many clips are done.
 
     Raises:
@@ -102,9 +105,11 @@ def build(
     rows, made = [], 0
     if usable:
         recipe = _with_frames(recipe, usable)
-        _check_room(usable, recipe, folder)
+        pixels = (recipe.n_channels - 2) * (recipe.frames or 0)
+        check_room(usable, folder, size=recipe.size, planes=pixels)
         jobs = [(item, recipe) for item in usable]
-        outcomes = engine.run(make_sample, jobs, workers=workers)
+        limits = limits_of(allowance, lambda job: job[0].clip)
+        outcomes = engine.run(make_sample, jobs, workers=workers, limits=limits)
         for done, outcome in enumerate(outcomes, start=1):
             if outcome.result is None:
                 failed[outcome.job[0].clip] = str(outcome.fault)
@@ -113,7 +118,7 @@ def build(
                 made += outcome.result[1]
             if progress:
                 progress(done, len(jobs))
-    rows.sort(key=lambda row: row.path)
+    rows = sorted(_still_there(rows, failed), key=lambda row: row.path)
     write_failed(folder / "failed.csv", failed)
     if not rows:
         raise InputError(
@@ -123,6 +128,13 @@ def build(
         )
     write_manifest(folder / "manifest.csv", rows)
     return Built(rows, failed, made, recipe.frames, folder / "manifest.csv")
+
+
+def _still_there(rows: list[Row], failed: dict[Path, str]) -> list[Row]:
+    """Leave out samples that somebody took away while others were being made."""
+    gone = [row.path for row in rows if not row.path.exists()]
+    failed |= dict.fromkeys(gone, "it was taken away while others were made; run again")
+    return [row for row in rows if row.path not in failed] if gone else rows
 
 
 def write_failed(path: Path, failed: dict[Path, str]) -> None:
@@ -143,23 +155,6 @@ def _with_frames(recipe: Recipe, usable: Sequence[Found]) -> Recipe:
     return Recipe(**{**asdict(recipe), "frames": frames, "size": recipe.size})
 
 
-def _check_room(usable: Sequence[Found], recipe: Recipe, folder: Path) -> None:
-    """Raise InputError before the work if the samples cannot fit on the disk."""
-    needed = 0
-    for item in usable:
-        assert item.header is not None
-        width, height = recipe.size or (item.header.width, item.header.height)
-        pixels = width * height * (recipe.n_channels - 2) * (recipe.frames or 0)
-        needed += 0 if item.sample.exists() else pixels
-    free = shutil.disk_usage(folder).free - ROOM_LEFT
-    if needed > free:
-        raise InputError(
-            f"the samples need {needed / 2**30:.1f} GiB ({len(usable)} clips of "
-            f"{recipe.frames} frames), {shown(folder)} has {max(free, 0) / 2**30:.1f} "
-            "GiB free; use --frames N, --size, --skip or another --output"
-        )
-
-
 def make_sample(job: tuple[Found, Recipe]) -> tuple[Row, bool]:
     """Make the sample of one clip; return its row and whether it had to be made.
 
@@ -169,27 +164,33 @@ def make_sample(job: tuple[Found, Recipe]) -> tuple[Row, bool]:
     item, recipe = job
     # One thread per process: the processes are what works side by side.
     cv2.setNumThreads(1)
+    before = stamp(item.clip)
     checksum = sha256(item.clip)
     sample = _finished(item, recipe, checksum)
     if sample is not None:
         return _row(item, sample), False
     make_folder(item.sample.parent)
-    clip = read_clip(
-        item.clip,
-        size=recipe.size,
-        skip=recipe.skip,
-        samples_per_frame=recipe.samples_per_frame,
-        scratch=item.sample.parent,
-    )
     source = {
         "name": item.clip.name,
         "bytes": item.clip.stat().st_size,
         "sha256": checksum,
     }
-    sample = prepare(
-        clip, recipe, label=item.label, source=source, scratch=item.sample.parent
-    )
-    save_sample(item.sample, sample)
+    assert item.header is not None  # clips without one were set aside
+    with sample_file(item.sample) as opened:
+        clip = read_aligned(
+            item.clip,
+            recipe.frames,
+            promised=item.header.frames,
+            size=recipe.size,
+            skip=recipe.skip,
+            samples_per_frame=recipe.samples_per_frame,
+            gray=recipe.n_channels == 3,
+            scratch=item.sample.parent,
+            pixels=opened,
+        )
+        sample = prepare(clip, recipe, label=item.label, source=source)
+        finish_sample(opened, sample)
+        refuse_changed(item.clip, before)
     return _row(item, sample), True
 
 
@@ -199,22 +200,23 @@ def prepare(
     *,
     label: str = "",
     source: dict[str, Any] | None = None,
-    scratch: Path | None = None,
 ) -> Sample:
     """Turn a decoded clip into a sample; training and prediction both come this way.
 
     Args:
-        clip: frames uint8 [T, H, W, 3] with their times and sound.
+        clip: frames uint8 [T, H, W, 3] with their times and sound, or frames that
+            were made gray or aligned while they were read.
         recipe: what the sample looks like.
         label: class name, empty if not known.
         source: name, bytes and sha256 of the clip's file.
-        scratch: folder for what outgrows memory.
     """
-    frames = recipe.frames or len(clip.frames)
+    frames = recipe.frames or len(clip.starts_s)
     planes, levels = hear(clip, recipe)
-    visual = _gray(clip.frames, scratch) if recipe.n_channels == 3 else clip.frames
+    visual = clip.frames
+    if visual.shape[-1] != recipe.n_channels - 2:
+        visual = to_gray(visual)
     if len(visual) != frames:
-        visual = align(visual, frames, out=room((frames, *visual.shape[1:]), scratch))
+        visual = align(visual, frames, out=room((frames, *visual.shape[1:])))
     sound = clip.sound
     return Sample(
         visual=visual,
@@ -226,6 +228,7 @@ def prepare(
         label=sys.intern(label),
         meta={
             "source": source or {},
+            "size": list(clip.source or ()),
             "fps": clip.fps,
             "seconds": float(clip.ends_s[-1] - clip.starts_s[0]),
             "options": recipe.options(),
@@ -253,13 +256,6 @@ def hear(
     return planes, levels
 
 
-def _gray(frames: NDArray[np.uint8], scratch: Path | None) -> NDArray[np.uint8]:
-    gray = room((*frames.shape[:3], 1), scratch)
-    for at in range(0, len(frames), GRAY_AT_ONCE):
-        gray[at : at + GRAY_AT_ONCE] = to_gray(frames[at : at + GRAY_AT_ONCE])
-    return gray
-
-
 def _finished(item: Found, recipe: Recipe, checksum: str) -> Sample | None:
     """Return the sample that is there, if it was made from this clip by this recipe."""
     if not item.sample.exists():
@@ -279,7 +275,9 @@ def _finished(item: Found, recipe: Recipe, checksum: str) -> Sample | None:
 
 def _row(item: Found, sample: Sample) -> Row:
     n_frames, height, width, _ = sample.shape
-    header = item.header
+    source_width, source_height = size_on_screen(sample)
+    if source_width is None and item.header:  # a sample of an older version
+        source_width, source_height = item.header.width, item.header.height
     return Row(
         path=item.sample,
         label=item.label,
@@ -292,6 +290,6 @@ def _row(item: Found, sample: Sample) -> Row:
         height=height,
         width=width,
         checksum=sample.meta["source"]["sha256"],
-        source_width=header.width if header else None,
-        source_height=header.height if header else None,
+        source_width=source_width,
+        source_height=source_height,
     )

@@ -1,10 +1,11 @@
 """What happens around the epochs: history, seeds, whole checkpoints, quiet."""
 
 import logging
+import math
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from lightning.pytorch.callbacks import Callback, TQDMProgressBar
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from tqdm import tqdm
 
+from fmrgb.cells import write_csv
 from fmrgb.files import whole_file
 from fmrgb.loader import seed_of_epoch
-from fmrgb.manifest import write_csv
+from fmrgb.log import event
 
 HISTORY = (
     "epoch",
@@ -37,8 +39,13 @@ class WholeFiles(TorchCheckpointIO):
     ) -> None:
         """Write beside and rename."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(Path(path)) as part:
-            torch.save(checkpoint, part)
+        with whole_file(Path(path)) as part, open(part, "wb") as file:
+            try:
+                # Given a file, not a name, which torch would put into the bytes.
+                torch.save(checkpoint, file)
+            except RuntimeError as error:
+                # torch hides the system's word (a full disk, say) behind its own.
+                raise error.__context__ if error.__context__ else error from error
 
 
 class History(Callback):
@@ -70,8 +77,20 @@ class History(Callback):
         self.rows.append({"epoch": trainer.current_epoch, **told, "seconds": seconds})
         if not trainer.is_global_zero:
             return
+        event(f"epoch {trainer.current_epoch}", seconds=seconds)
         records = [{k: f"{v:.6g}" for k, v in row.items()} for row in self.rows]
         write_csv(self._path, HISTORY, records)
+
+
+def diverged(history: Sequence[dict[str, float]]) -> list[str]:
+    """Say in which epoch the loss became no number, if it did."""
+    odd = [n for n, row in enumerate(history) if not math.isfinite(row["val_loss"])]
+    if not odd:
+        return []
+    return [
+        f"the loss became no number in epoch {odd[0]}: training ended there and the "
+        "best weights from before it are kept; a smaller --lr may do better"
+    ]
 
 
 class Bar(TQDMProgressBar):

@@ -3,11 +3,16 @@
 Axes: C channels, T frames, H height, W width.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from fmrgb import __version__
+from fmrgb.fields import MAX_SIDE
+
+MOST_CHANNELS, MOST_CLASSES = 64, 20_000
+MOST_LEVELS = 2**32  # of one clip, in bytes as many
 
 
 class ClipShape(NamedTuple):
@@ -85,7 +90,9 @@ class Card:
         for name in ("classes", "fps", "ratio"):
             if values.get(name) is not None:
                 values[name] = tuple(values[name])
-        return cls(view=View(**view), **values)
+        card = cls(view=View(**view), **values)
+        _check(card)
+        return card
 
 
 def _plain(value: Any) -> Any:
@@ -95,3 +102,42 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     return value
+
+
+def _check(card: Card) -> None:
+    """Raise ValueError or TypeError if a card holds what no network can be."""
+    view = card.view
+    sizes = {"channels": len(view.channels), **view.shape._asdict()}
+    most = {
+        "channels": MOST_CHANNELS,
+        "frames": MOST_LEVELS,
+        "height": MAX_SIDE,
+        "width": MAX_SIDE,
+    }
+    for name, size in sizes.items():
+        if type(size) is not int or not 1 <= size <= most[name]:
+            raise ValueError(f"{name} must be 1 to {most[name]:,}, got {size!r:.40}")
+    if math.prod(view.shape) > MOST_LEVELS:
+        raise ValueError(f"clips {list(view.shape)} would be larger than 4 GiB")
+    _check_names("classes", card.classes, MOST_CLASSES)
+    _check_names("channels", (*view.channels,), MOST_CHANNELS)
+    if not {*view.sound} <= {*view.channels}:
+        raise ValueError("its sound planes are not among its channels")
+    for name, values in (("mean", card.mean), ("std", card.std)):
+        least = 0.0 if name == "mean" else 1e-6
+        if len(values) != len(view.channels) or not all(
+            least <= value < math.inf for value in values
+        ):
+            raise ValueError(f"{name} is not one sensible number for each channel")
+    for known in (card.seconds, card.longest, *(card.fps or ()), *(card.ratio or ())):
+        if known is not None and not 0 <= known < math.inf:
+            raise ValueError(f"lengths and rates must be numbers, got {known!r:.40}")
+    if not isinstance(card.recipe, dict):
+        raise TypeError("its recipe is not made of names and values")
+
+
+def _check_names(what: str, names: Sequence[str], most: int) -> None:
+    """Raise ValueError unless `names` are words, each another, and not too many."""
+    are_words = all(isinstance(name, str) and name for name in names)
+    if not are_words or len({*names}) < len(names) or not 1 <= len(names) <= most:
+        raise ValueError(f"its {what} are not 1 to {most:,} names, each another")

@@ -4,12 +4,13 @@ Axes: K labels.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fmrgb.facts import size_of
 from fmrgb.files import shown
+from fmrgb.likeness import alike_labels
 from fmrgb.manifest import SPLITS, Row
 
 LARGE_GROUP = 0.25  # share of the clips from which one group decides too much
@@ -107,7 +108,7 @@ class Census:
 
     def warnings(self) -> list[str]:
         """Say what may make a score mean less than it seems."""
-        told = list(self.contradictions)
+        told = [*self.contradictions, *alike_labels(self.labels)]
         largest = sum(self.largest_labels.values())
         if largest > LARGE_GROUP * self.clips:
             told.append(
@@ -130,35 +131,41 @@ def count(rows: Sequence[Row], sources: Sequence[str]) -> Census:
     groups = Counter(row.group for row in rows if row.group)
     largest = groups.most_common(1)[0][0] if groups else ""
     inside = Counter(row.label for row in rows if row.group and row.group == largest)
-    labels = sorted({row.label for row in rows})
-    numbers = {k: _numbers([row for row in rows if row.label == k]) for k in labels}
-    for k in labels:
-        numbers[k]["sources"] = sum(k in of for of in held.values())
+    known = Counter(row.checksum for row in rows if row.checksum)
     same = defaultdict(list)
     for row in rows:
-        if row.checksum:
+        if known[row.checksum] > 1:
             same[row.checksum].append(row)
     return Census(
         clips=len(rows),
-        labels=numbers,
+        labels=_numbers(rows, held.values()),
         sources=len(held),
         groups=len(groups),
         mixed=sum(len(of) > 1 for of in held.values()),
         largest=largest,
         largest_labels=dict(sorted(inside.items())),
-        copies=sum(len(c) for c in same.values() if len(c) > 1) if same else None,
+        copies=sum(map(len, same.values())) if known else None,
         contradictions=[c for copies in same.values() for c in _contradiction(copies)],
         varied=_varied(rows),
     )
 
 
-def _numbers(rows: Sequence[Row]) -> dict[str, int]:
-    return {
-        "clips": len(rows),
-        **{name: sum(row.split == name for row in rows) for name in SPLITS},
-        "no sound": sum(row.has_sound is False for row in rows),
-        "silent": sum(bool(row.has_sound and row.silent) for row in rows),
-    }
+def _numbers(
+    rows: Sequence[Row], sources: Iterable[set[str]]
+) -> dict[str, dict[str, int]]:
+    """Count, for each label, its clips by COLUMNS, and the sources that hold any."""
+    counts = {k: dict.fromkeys(COLUMNS, 0) for k in sorted({r.label for r in rows})}
+    for row in rows:
+        own = counts[row.label]
+        own["clips"] += 1
+        own["no sound"] += row.has_sound is False
+        own["silent"] += bool(row.has_sound and row.silent)
+        if row.split in SPLITS:
+            own[row.split] += 1
+    for labels in sources:
+        for label in labels:
+            counts[label]["sources"] += 1
+    return counts
 
 
 def _contradiction(copies: Sequence[Row]) -> list[str]:

@@ -13,6 +13,7 @@ from fmrgb.errors import TrainingError
 from fmrgb.files import shown
 from fmrgb.loader import not_empty
 from fmrgb.models import ANSWERS, Senses, build_model
+from fmrgb.plain import load_plain
 from fmrgb.trust import PICTURE, SOUND, equal_trust
 
 KEY = "fmrgb"  # where our part lies in a Lightning checkpoint
@@ -35,14 +36,7 @@ class Network(nn.Module):
         """Build the model that the card describes, with fresh weights."""
         super().__init__()
         self.card = card
-        self.model = build_model(
-            card.model,
-            card.model_size,
-            card.view.shape,
-            len(card.classes),
-            sound=card.view.sound_places,
-            fusion=card.fusion,
-        )
+        self.model = _model_of(card)
         shape = (1, card.view.shape.channels, 1, 1, 1)
         # No buffers: those are averaged in training, and these must stay as they are.
         self._mean = torch.tensor(card.mean).reshape(shape)
@@ -62,7 +56,7 @@ class Network(nn.Module):
         # Not torch.where, which onnxruntime has not for bool.
         there_BC = (heard_C & sound_B1) | (~heard_C & picture_B1)
         there = there_BC[..., None, None, None]
-        logits: Tensor = self.model((levels_BCTHW.float() - mean) / std * there)
+        logits: Tensor = self.model((levels_BCTHW.float() - mean) * (there / std))
         return logits if isinstance(self.model, Senses) else logits[:, None]
 
     def kinds(self, levels_BCTHW: Tensor) -> Tensor:
@@ -89,6 +83,17 @@ class Network(nn.Module):
     def forward(self, levels_BCTHW: Tensor) -> Tensor:
         """Ask every answer, and weigh them."""
         return self.weigh(self.answers(levels_BCTHW), self.kinds(levels_BCTHW))
+
+
+def _model_of(card: Card) -> nn.Module:
+    return build_model(
+        card.model,
+        card.model_size,
+        card.view.shape,
+        len(card.classes),
+        sound=card.view.sound_places,
+        fusion=card.fusion,
+    )
 
 
 def load_checkpoint(path: Path) -> Network:
@@ -123,7 +128,7 @@ def read_weights(path: Path, *, missing: str, unfit: str) -> Any:
         TrainingError: with one of these words.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_plain(path)
     except FileNotFoundError:
         raise TrainingError(missing) from None
     except Exception as error:  # damaged bytes make the unpickler raise anything at all
@@ -161,8 +166,17 @@ def network_of(content: dict[str, Any], name: str) -> Network:
 def _rebuild(known: dict[str, Any], state: dict[str, Tensor]) -> Network:
     """Build a network from its part of a checkpoint and its weights."""
     trust = known.pop("trust")
-    network = Network(Card.from_dict(known))
+    card = Card.from_dict(known)
     weights = {k.removeprefix(PREFIX): v for k, v in state.items() if PREFIX in k}
+    # First without memory: a card may promise a network larger than the machine.
+    with torch.device("meta"):
+        _model_of(card).load_state_dict(weights, assign=True)
+    if odd := [k for k, v in weights.items() if not v.isfinite().all()]:
+        raise ValueError(f"it holds values that are no numbers, in {odd[0]}")
+    network = Network(card)
     network.model.load_state_dict(weights)
-    network.trust_SA = np.array(trust, np.float64).reshape(network.trust_SA.shape)
+    trust_SA = np.array(trust, np.float64).reshape(network.trust_SA.shape)
+    if not np.isfinite(trust_SA).all():
+        raise ValueError("it trusts its answers by values that are no numbers")
+    network.trust_SA = trust_SA
     return network

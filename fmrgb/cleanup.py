@@ -14,16 +14,17 @@ from pathlib import Path
 
 from fmrgb import engine
 from fmrgb.errors import FmrgbError, InputError, MediaError, SampleError
-from fmrgb.files import find_files, sha256, shown
+from fmrgb.files import Stamp, find_files, sha256, shown, stamp
+from fmrgb.limits import Allowance, limits_of
 from fmrgb.media import Decoded, decode_to_end
 from fmrgb.names import copy_path, is_copy, sample_path
+from fmrgb.origin import carried_by, origin_of
 from fmrgb.sample import load_sample
 
 PICTURE_TOLERANCE_S = 0.1  # the last frame's own duration is not always written down
 SOUND_TOLERANCE_S = 0.3  # encoder delay, which programs skip or do not: 2112 samples
 
 Progress = Callable[[int, int], None]
-Stamp = tuple[int, int, int]  # inode, bytes, time of change in ns
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,21 @@ def delete_not_resized(
     dry_run: bool = False,
     force: bool = False,
     workers: int = 1,
+    allowance: Allowance | None = None,
     progress: Progress | None = None,
 ) -> CleanupResult:
     """Delete every mp4 whose smaller copy, `resized_<name>.mp4`, is proved sound.
 
     A copy is sound if it decodes to its end and has as many frames, as many seconds and
-    as much sound as its clip. Copies themselves are never deleted.
+    as much sound as its clip, and does not name another file as the one it was made
+    from. Copies themselves are never deleted.
 
     Args:
         target: an mp4, or a folder with mp4s (sub-folders included).
         dry_run: prove, but delete nothing.
         force: delete also what is not proved.
         workers: how many clips at once.
+        allowance: what a clip's proof may take; None means anything.
         progress: called with how many of how many are judged.
 
     Raises:
@@ -80,7 +84,7 @@ def delete_not_resized(
     copies = [copy_path(clip) for clip in clips]
     named = Counter(copies)
     pairs = [Pair(c, r, named[r] > 1) for c, r in zip(clips, copies, strict=True)]
-    return _Cleanup(dry_run, force).run(prove_copy, pairs, workers, progress)
+    return _Cleanup(dry_run, force, allowance).run(prove_copy, pairs, workers, progress)
 
 
 def delete_allmp4(
@@ -90,6 +94,7 @@ def delete_allmp4(
     dry_run: bool = False,
     force: bool = False,
     workers: int = 1,
+    allowance: Allowance | None = None,
     progress: Progress | None = None,
 ) -> CleanupResult:
     """Delete every mp4, resized or not, whose sample is proved sound.
@@ -103,6 +108,7 @@ def delete_allmp4(
         dry_run: prove, but delete nothing.
         force: delete also what is not proved.
         workers: how many clips at once.
+        allowance: what a clip's proof may take; None means anything.
         progress: called with how many of how many are judged.
 
     Raises:
@@ -112,7 +118,9 @@ def delete_allmp4(
         raise InputError(f"no such folder of samples: {shown(samples)}")
     clips = find_files(target, (".mp4",))
     pairs = [Pair(clip, sample_path(clip, target, samples)) for clip in clips]
-    return _Cleanup(dry_run, force).run(prove_sample, pairs, workers, progress)
+    return _Cleanup(dry_run, force, allowance).run(
+        prove_sample, pairs, workers, progress
+    )
 
 
 def prove_copy(pair: Pair) -> Proof:
@@ -131,9 +139,15 @@ def prove_copy(pair: Pair) -> Proof:
         raise MediaError(f"its copy {shown(copy)} is the same file; run resize_video")
     if pair.shared:
         raise MediaError(f"{shown(copy)} may be another clip's; rename one of them")
-    proof = Proof(_stamp(clip), _stamp(copy))
+    proof = Proof(stamp(clip), stamp(copy))
     if lack := _lack(decode_to_end(clip), decode_to_end(copy)):
         raise MediaError(f"its copy {shown(copy)} has {lack}; run resize_video again")
+    origin = carried_by(copy)
+    if origin and origin != origin_of(clip):
+        raise MediaError(
+            f"its copy {shown(copy)} was made from another file; move that copy away "
+            "and run resize_video"
+        )
     return proof
 
 
@@ -160,7 +174,7 @@ def prove_sample(pair: Pair) -> Proof:
     clip, path = pair.clip, pair.replacement
     if not path.is_file():
         raise SampleError(f"it has no sample {shown(path)}; run create_fmrgbdata")
-    proof = Proof(_stamp(clip), _stamp(path))
+    proof = Proof(stamp(clip), stamp(path))
     sample = load_sample(path)
     source = sample.meta.get("source")
     checksum = source.get("sha256") if isinstance(source, dict) else None
@@ -172,6 +186,21 @@ def prove_sample(pair: Pair) -> Proof:
         raise SampleError(
             f"its sample {shown(path)} was made from another file; make it again"
         )
+    _check_sums(path)
+    return proof
+
+
+def prove_whole(path: Path) -> None:
+    """Prove that a sample can be read to its end.
+
+    Raises:
+        SampleError: if it cannot.
+    """
+    load_sample(path)
+    _check_sums(path)
+
+
+def _check_sums(path: Path) -> None:
     # Opening maps the pixels without reading them; each part carries a checksum.
     try:
         with zipfile.ZipFile(path) as parts:
@@ -180,18 +209,13 @@ def prove_sample(pair: Pair) -> Proof:
         damaged = str(error)
     if damaged:
         raise SampleError(f"its sample {shown(path)} is damaged ({damaged}); remake it")
-    return proof
-
-
-def _stamp(path: Path) -> Stamp:
-    status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class _Cleanup:
     """Has pairs proved and deletes their clips, or tells what it would delete."""
 
-    def __init__(self, dry_run: bool, force: bool) -> None:
+    def __init__(self, dry_run: bool, force: bool, allowance: Allowance | None) -> None:
+        self._allowance = allowance
         self._dry_run = dry_run
         self._force = force
         self._gone: list[Path] = []
@@ -212,7 +236,8 @@ class _Cleanup:
         for pair in links:
             self._kept[pair.clip] = "it is a link; delete it by hand"
         judged = [pair for pair in pairs if not pair.clip.is_symlink()]
-        outcomes = engine.run(prove, judged, workers=workers)
+        limits = limits_of(self._allowance, lambda pair: pair.clip)
+        outcomes = engine.run(prove, judged, workers=workers, limits=limits)
         for done, outcome in enumerate(outcomes, start=1):
             fault = outcome.fault or "it was not proved"
             self._judge(outcome.job, outcome.result, fault)
@@ -245,7 +270,7 @@ class _Cleanup:
         n_bytes = pair.clip.lstat().st_size
         if proof and not self._dry_run:
             _flush(pair.replacement)
-        now = proof and Proof(_stamp(pair.clip), _stamp(pair.replacement))
+        now = proof and Proof(stamp(pair.clip), stamp(pair.replacement))
         if now != proof or pair.clip.is_symlink():
             raise InputError("it or what replaces it has just changed; run this again")
         if not self._dry_run:

@@ -21,8 +21,9 @@ from fmrgb import engine
 from fmrgb.augment import OFF
 from fmrgb.build import Built, Recipe, build
 from fmrgb.errors import InputError
-from fmrgb.files import make_folder, shown, sweep_parts, whole_file
+from fmrgb.files import make_folder, shown, whole_file
 from fmrgb.learner import Settings
+from fmrgb.leftovers import sweep_parts
 from fmrgb.material import gather
 from fmrgb.media import SOUND_RATE
 from fmrgb.mp4 import write_mp4

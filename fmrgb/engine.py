@@ -4,6 +4,8 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -15,11 +17,15 @@ from concurrent.futures import (
 )
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing import resource_tracker
 from typing import Generic, Literal, TypeVar
 
 from fmrgb.errors import DiskFullError, FmrgbError
+from fmrgb.files import shown
+from fmrgb.limits import Limits, kept, too_long
+from fmrgb.log import event
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -34,6 +40,7 @@ class Outcome(Generic[Job, Result]):
     job: Job
     result: Result | None
     fault: str | None = None
+    seconds: float | None = None  # that it took; None if its process died
 
 
 def run(
@@ -42,6 +49,7 @@ def run(
     *,
     workers: int,
     kind: Literal["processes", "threads"] = "processes",
+    limits: Callable[[Job], Limits] | None = None,
 ) -> Iterator[Outcome[Job, Result]]:
     """Do all jobs; yield each as it ends, in any order.
 
@@ -54,37 +62,96 @@ def run(
         jobs: what to do; must be picklable for processes.
         workers: how many jobs at once; 1 works here, without a second process.
         kind: threads suffice where another program does the work.
+        limits: what a job may take. With them jobs are not trusted: several of them go
+            to processes even where `workers` is 1, and a fault that nobody foresaw sets
+            its job aside too.
 
     Raises:
         DiskFullError: if a job met a full disk.
     """
-    if workers == 1 or len(jobs) < 2:
-        yield from (_attempt(work, job) for job in jobs)
+    stage = getattr(work, "__name__", "work").strip("_")
+    for outcome in _run(work, jobs, workers, kind, limits):
+        name, fault = _name_of(outcome.job), outcome.fault or ""
+        event(stage, clip=name, seconds=outcome.seconds, error=fault)
+        yield outcome
+
+
+def _name_of(job: object) -> str:
+    """Return the name of the file that a job is about."""
+    first = job[0] if isinstance(job, tuple) and job else job
+    if isinstance(first, int) and isinstance(job, tuple) and len(job) > 1:
+        first = job[1]  # behind its number
+    return str(getattr(first, "clip", None) or getattr(first, "path", None) or first)
+
+
+def _run(
+    work: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    workers: int,
+    kind: Literal["processes", "threads"],
+    limits: Callable[[Job], Limits] | None,
+) -> Iterator[Outcome[Job, Result]]:
+    apart = limits is not None and kind == "processes"
+    if len(jobs) < 2 or (workers == 1 and not apart):
+        for job in jobs:
+            yield _attempt(work, job, limits and limits(job), alone=False)
         return
     n_workers = min(workers, len(jobs))
     waiting = iter(jobs)
     while True:
         lost: list[Job] = []
-        yield from _spread(work, waiting, n_workers, kind, lost)
+        yield from _spread(work, waiting, n_workers, kind, lost, limits)
         if not lost:
             return
         # A process died and took the pool with it. Each job that was under way gets a
         # pool of its own: the one that kills again is the one to blame.
         for job in lost:
             died: list[Job] = []
-            yield from _spread(work, iter([job]), 1, kind, died)
+            began_s = time.monotonic()
+            yield from _spread(work, iter([job]), 1, kind, died, limits)
             if died:
                 reason = "its process died, out of memory perhaps; try fewer --workers"
+                most_s = limits(job).seconds if limits else float("inf")
+                if time.monotonic() - began_s > most_s:
+                    reason = too_long(most_s)
                 yield Outcome(job, None, reason)
 
 
-def _attempt(work: Callable[[Job], Result], job: Job) -> Outcome[Job, Result]:
+def _attempt(
+    work: Callable[[Job], Result], job: Job, limits: Limits | None, *, alone: bool
+) -> Outcome[Job, Result]:
+    began_s = time.perf_counter()
+    outcome = _outcome(work, job, limits, alone=alone)
+    return replace(outcome, seconds=time.perf_counter() - began_s)
+
+
+def _outcome(
+    work: Callable[[Job], Result], job: Job, limits: Limits | None, *, alone: bool
+) -> Outcome[Job, Result]:
     try:
-        return Outcome(job, work(job))
+        if limits is None:
+            return Outcome(job, work(job))
+        with kept(limits, alone=alone):
+            return Outcome(job, work(job))
     except DiskFullError:
         raise
     except (FmrgbError, OSError, MemoryError) as error:
         return Outcome(job, None, str(error) or type(error).__name__)
+    except Exception as error:
+        if limits is None:
+            raise
+        return Outcome(job, None, _unforeseen(error))
+
+
+def _unforeseen(error: Exception) -> str:
+    """Describe a fault of the program, so that it can be found without the job."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    said = shown(str(error).strip().partition("\n")[0])
+    return (
+        f"a fault of the program that one file brings out, {type(error).__name__}: "
+        f"{said} ({os.path.basename(place.filename)}:{place.lineno}); leave it out and "
+        "report it"
+    )
 
 
 def _spread(
@@ -93,6 +160,7 @@ def _spread(
     workers: int,
     kind: str,
     lost: list[Job],
+    limits: Callable[[Job], Limits] | None,
 ) -> Iterator[Outcome[Job, Result]]:
     """Do waiting jobs in one pool until all are done or it breaks, with some `lost`."""
     running: dict[Future[Outcome[Job, Result]], Job] = {}
@@ -105,9 +173,12 @@ def _spread(
                 if job is None:
                     break
                 try:
+                    most = limits and limits(job)
+                    one = partial(_attempt, alone=kind == "processes")
                     with _ctrl_c_waits():
-                        running[pool.submit(_attempt, work, job)] = job
-                except BrokenProcessPool:  # it broke while the caller was at work
+                        running[pool.submit(one, work, job, most)] = job
+                # It broke while the caller was at work, or who starts it was killed.
+                except (BrokenProcessPool, EOFError, ConnectionError):
                     broken = True
                     lost.append(job)
             if not running:

@@ -20,6 +20,10 @@ class NoPictureError(MediaError):
     """A media file holds no moving picture; it may hold sound."""
 
 
+class LimitError(FmrgbError):
+    """A clip takes longer, or more memory, than one clip may."""
+
+
 class SampleError(FmrgbError):
     """A `.pt` file is not a sound sample, or arrays do not fit together."""
 

@@ -19,6 +19,7 @@ from fmrgb.checkpoint import Network, load_checkpoint
 from fmrgb.comparison import compare
 from fmrgb.errors import TrainingError
 from fmrgb.files import shown
+from fmrgb.limits import Allowance
 from fmrgb.loader import ClipSet, batches, readable
 from fmrgb.manifest import Row, read_manifest
 from fmrgb.metrics import Predictions, score
@@ -130,6 +131,8 @@ def evaluate(
     batch_size: int = 20,
     repeats: int = REPEATS,
     workers: int = 1,
+    allowance: Allowance | None = None,
+    outside: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Judge a checkpoint on labelled samples, or on clips that nobody has prepared.
@@ -143,6 +146,8 @@ def evaluate(
         batch_size: clips per step.
         repeats: tries for what each plane is worth; 0 leaves it out and is far quicker.
         workers: processes that prepare raw clips.
+        allowance: what the preparation of a clip may take; None means anything.
+        outside: let paths of `data` lead out of its folder; see `fmrgb.fence`.
         progress: called with how many of how many raw clips are prepared.
 
     Raises:
@@ -152,9 +157,10 @@ def evaluate(
     models = [path for path in (model, against) if path]
     networks = [load_checkpoint(path) for path in models]
     cards = [network.card for network in networks]
-    rows = _listed(data, raw, split)
+    rows = _listed(data, raw, split, outside)
     _check_labels(rows, dict(zip(models, cards, strict=True)))
-    clips = _clips(rows, cards, raw, workers, progress)
+    how: dict[str, Any] = dict(workers=workers, allowance=allowance, progress=progress)
+    clips = _clips(rows, cards, raw, how)
     told, *others = [
         predict_rows(network, clips.rows, batch_size=batch_size, repeats=n, ready=ready)
         for network, n, ready in zip(networks, (repeats, 0), clips.ready, strict=False)
@@ -176,9 +182,9 @@ def evaluate(
     )
 
 
-def _listed(data: Path, raw: bool, split: str) -> list[Row]:
+def _listed(data: Path, raw: bool, split: str, outside: bool) -> list[Row]:
     """Return the samples or raw clips that have the split."""
-    listed = list_clips(data) if raw else read_manifest(data)
+    listed = (list_clips if raw else read_manifest)(data, outside=outside)
     rows = [row for row in listed if split in ("all", row.split)]
     if not rows:
         raise TrainingError(
@@ -201,12 +207,11 @@ def _clips(
     rows: Sequence[Row],
     cards: Sequence[Card],
     raw: bool,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
+    how: dict[str, Any],
 ) -> RawClips:
     """Return the clips that can be judged, and what each network sees of raw ones."""
     if raw:
-        return prepare_clips(rows, cards, workers=workers, progress=progress)
+        return prepare_clips(rows, cards, **how)
     good, faults = readable(rows)
     return RawClips(good, [None] * len(cards), faults, [])
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fmrgb.cells import write_csv
 from fmrgb.files import whole_file
-from fmrgb.manifest import write_csv
 
 UNSURE = "unsure"
 TOUCH_S = 1e-3  # s; spans that are closer follow one another

@@ -7,6 +7,7 @@ clips beforehand: its logits are the checkpoint's own, or there is no file.
 Axes: B batch, C channels, T frames, H height, W width, K classes.
 """
 
+import io
 import json
 import logging
 import time
@@ -164,7 +165,10 @@ def _need_extra() -> None:
 def _write(program: Program, card: Card, path: Path, form: str) -> None:
     said = json.dumps(card.as_dict(), ensure_ascii=False)
     if form == "torch":
-        torch.export.save(program, path, extra_files={EXTRA_FILE: said})
+        # Into memory first: torch would put the name it is given into the bytes.
+        whole = io.BytesIO()
+        torch.export.save(program, whole, extra_files={EXTRA_FILE: said})
+        path.write_bytes(whole.getbuffer())
         return
     pooling: Any = torch.ops.aten.adaptive_avg_pool3d.default
     batch = {0: torch.export.Dim("batch", min=1)}

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fmrgb.deal import Numbers, deal, numbered, sources_per_label
 from fmrgb.files import shown
 from fmrgb.manifest import Row
 
@@ -23,8 +23,6 @@ MAX_P = 0.02
 MIN_GAIN = 0.03  # share of labels guessed beyond chance; less is of no use to a network
 MAX_FOLDS = 5
 IN_ONE_GROUP = 0.5  # share of the clips with a fact from which their group is named
-
-Numbers = NDArray[np.int64]
 
 FACTS: dict[str, Callable[[Row], Any]] = {  # None is not known
     "has no sound track": lambda row: _opposite(row.has_sound),
@@ -108,10 +106,14 @@ def find(rows: Sequence[Row], sources: Sequence[str]) -> list[Finding]:
     from scipy.stats import false_discovery_control
 
     found = []
+    dealt: dict[tuple[int, ...], list[Numbers]] = {}  # facts known of the same clips
     for fact in FACTS:
         known = _values(rows, fact)
-        if len({rows[n].label for n in known}) > 1 and len(set(known.values())) > 1:
-            found.append(_measure(rows, sources, fact, known))
+        labels = [rows[n].label for n in known]
+        if len(set(labels)) > 1 and len(set(known.values())) > 1:
+            if (clips := tuple(known)) not in dealt:
+                dealt[clips] = _parts(labels, [sources[n] for n in known])
+            found.append(_measure(rows, fact, known, dealt[clips]))
     if not found:
         return []
     corrected = false_discovery_control([one.p for one in found], method="bh")
@@ -131,12 +133,16 @@ def guess_from_all(rows: Sequence[Row], sources: Sequence[str]) -> float | None:
         share guessed right, every label counting the same; None if a label has a single
         source or no fact varies.
     """
-    facts = [_values(rows, fact) for fact in FACTS]
-    words = [[known.get(n, "") for n in range(len(rows))] for known in facts]
-    varied = [_numbers(each) for each in words if len(set(each)) > 1]
+    varied = []
+    for fact in FACTS:  # one by one, for there may be a million rows
+        known = _values(rows, fact)
+        codes = numbered([known.get(n, "") for n in range(len(rows))])
+        if codes.any():
+            varied.append(codes)
     if not varied:
         return None
-    return _guess(np.stack(varied, axis=1), [row.label for row in rows], sources)
+    labels = [row.label for row in rows]
+    return _guess(np.stack(varied, axis=1), labels, _parts(labels, sources))
 
 
 def _values(rows: Sequence[Row], fact: str) -> dict[int, str]:
@@ -145,7 +151,8 @@ def _values(rows: Sequence[Row], fact: str) -> dict[int, str]:
     numbers = not any(isinstance(v, bool | str) for v in known.values())
     if numbers and len({_rounded(v) for v in known.values()}) > MAX_VALUES:
         return _binned(known)
-    words = {n: f"{_rounded(v):g}" if numbers else str(v) for n, v in known.items()}
+    said = {v: f"{_rounded(v):g}" if numbers else str(v) for v in set(known.values())}
+    words = {n: said[v] for n, v in known.items()}
     counts = Counter(words.values())
     # Values that are as rare as each other must not be told apart by their order.
     rare = sorted([0] * (MAX_VALUES + 1) + [*counts.values()])[-MAX_VALUES - 1]
@@ -169,7 +176,7 @@ def _binned(values: dict[int, float]) -> dict[int, str]:
 
 
 def _measure(
-    rows: Sequence[Row], sources: Sequence[str], fact: str, known: dict[int, str]
+    rows: Sequence[Row], fact: str, known: dict[int, str], parts: Sequence[Numbers]
 ) -> Finding:
     """Measure one fact on the clips of which it is known; p is not yet corrected."""
     from fmrgb.intervals import chance_of  # late: scipy.stats is slow to start
@@ -179,14 +186,14 @@ def _measure(
     counts = Counter((rows[n].label, value) for n, value in known.items())
     table_KV = np.array([[counts[k, v] for v in names] for k in labels])
     shares_KV = table_KV / table_KV.sum(axis=1, keepdims=True)
-    codes = _numbers(list(known.values()))[:, None]
-    truth, own = [rows[n].label for n in known], [sources[n] for n in known]
+    codes = numbered(list(known.values()))[:, None]
+    truth = [rows[n].label for n in known]
     return Finding(
         fact=fact,
         shares=_in_words(labels, names, table_KV) + _in_one_group(rows, known),
         p=chance_of(table_KV),
         same_sources=float(shares_KV.max(axis=0).sum() / len(labels)),
-        other_sources=_guess(codes, truth, own),
+        other_sources=_guess(codes, truth, parts),
         chance=1 / len(labels),
     )
 
@@ -220,31 +227,32 @@ def _in_one_group(rows: Sequence[Row], known: dict[int, str]) -> str:
     return f" ({n} of these {len(have)} in group {group!r})"
 
 
-def _numbers(words: Sequence[str]) -> Numbers:
-    """Number words, equal ones alike, from 0."""
-    return np.unique(np.array(words), return_inverse=True)[1].astype(np.int64)
+def _parts(labels: Sequence[str], sources: Sequence[str]) -> list[Numbers]:
+    """Deal clips into parts that share no source; none if a label has a single one."""
+    truth_N, own_N = numbered(labels), numbered(sources)
+    fewest = int(sources_per_label(truth_N, own_N).min())
+    if fewest < 2:
+        return []
+    return list(deal(truth_N, own_N, min(MAX_FOLDS, fewest), seed=0))
 
 
 def _guess(
-    codes_NF: Numbers, labels: Sequence[str], sources: Sequence[str]
+    codes_NF: Numbers, labels: Sequence[str], parts: Sequence[Numbers]
 ) -> float | None:
-    """Guess each label by what clips of other sources with the same values have.
+    """Guess each label by what clips of the other parts with the same values have.
 
     Where several labels are as likely, as for a value not met before, each has its
     share of being right.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
     from sklearn.naive_bayes import CategoricalNB
     from sklearn.utils.class_weight import compute_sample_weight
 
-    per_label = Counter(label for label, _ in set(zip(labels, sources, strict=True)))
-    fewest = min(per_label.values())
-    if fewest < 2:
+    if not parts:
         return None
-    truth_N = _numbers(labels)
+    truth_N = numbered(labels)
     right_N = np.zeros(len(truth_N))
-    cut = StratifiedGroupKFold(min(MAX_FOLDS, fewest), shuffle=True, random_state=0)
-    for known, held_out in cut.split(codes_NF, truth_N, sources):
+    for held_out in parts:
+        known = np.delete(np.arange(len(truth_N)), held_out)
         guesser = CategoricalNB(fit_prior=False, min_categories=codes_NF.max() + 1)
         weights = compute_sample_weight("balanced", truth_N[known])
         guesser.fit(codes_NF[known], truth_N[known], weights)

@@ -8,14 +8,18 @@ import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import imageio_ffmpeg
 
 from fmrgb.errors import MediaError, ProgramMissingError
 from fmrgb.files import shown
+from fmrgb.limits import Limits, hold, too_long
 
 ENCODER = "libx264"
 ANSWER_S = 30.0  # a program that takes longer to tell its version is broken
+WORDS_KEPT = 1 << 16  # bytes of what a program says
+LONGEST_WORDS = 500  # characters of its last line that are quoted
 _VERSION = re.compile(r"ffmpeg version n?(\d+)\.(\d+)")
 _FIRST_FPS_MODE = (5, 1)  # before it, the option was called -vsync
 # From this release on -enc_time_base takes the word demux; later ones refuse -1.
@@ -92,12 +96,12 @@ class Children:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._stopped = False
 
-    def run(self, command: list[str], *, limit_s: float, about: Path) -> None:
+    def run(self, command: list[str], *, limits: Limits, about: Path) -> None:
         """Run a command to its end.
 
         Args:
             command: the program and its arguments.
-            limit_s: it is killed after so many seconds.
+            limits: it is killed if it takes longer, and told of no more memory.
             about: the file it works on, named in faults.
 
         Raises:
@@ -105,20 +109,29 @@ class Children:
             OSError: if the disk is full.
         """
         with self._start(command) as process:
+            hold(process.pid, limits)
+            said = bytearray()
+            listener = threading.Thread(target=_listen, args=(process.stderr, said))
+            listener.start()
+            late = False
             try:
-                _, said = process.communicate(timeout=limit_s)
+                process.wait(limits.seconds)
             except subprocess.TimeoutExpired:
-                raise MediaError(
-                    f"{shown(about)}: ffmpeg did not end within {limit_s:.0f} s and "
-                    "was stopped; record the clip again or leave it out"
-                ) from None
+                late = True
             finally:
                 process.kill()  # does nothing to one that has ended
                 process.wait()  # Popen itself does not, when Ctrl-C interrupts it
+                listener.join()
                 with self._lock:
                     self._running.discard(process)
+        if late:
+            words = _last_words(os.fsdecode(bytes(said)), about)
+            raise MediaError(
+                f"{shown(about)}: ffmpeg was stopped: {too_long(limits.seconds)}"
+                + (f"; it said: {words!r}" if words else "")
+            )
         if process.returncode:
-            _raise(process.returncode, os.fsdecode(said), about)
+            _raise(process.returncode, os.fsdecode(bytes(said)), about)
 
     def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -141,14 +154,30 @@ class Children:
                 process.kill()
 
 
-def _raise(status: int, said: str, about: Path) -> None:
-    if os.strerror(errno.ENOSPC) in said:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+def _listen(stream: IO[bytes], said: bytearray) -> None:
+    """Keep the last of what a program says: a bad file can make it say gigabytes."""
+    while piece := stream.read(WORDS_KEPT):
+        said += piece
+        del said[:-WORDS_KEPT]
+
+
+def _last_words(said: str, about: Path) -> str:
     # Its name goes first: a line break in it would tear ffmpeg's last line in two.
     lines = said.replace(os.path.abspath(about), shown(about)).splitlines()
     words = [_SPEAKER.sub("", line.strip()) for line in lines]
     words = [line for line in words if line not in _SAYS_NOTHING]
-    last = shown(words[-1]) if words else f"no word, exit status {status}"
+    return shown(words[-1][:LONGEST_WORDS]) if words else ""
+
+
+def _raise(status: int, said: str, about: Path) -> None:
+    if os.strerror(errno.ENOSPC) in said:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if status < 0:
+        raise MediaError(
+            f"{shown(about)}: ffmpeg was killed (signal {-status}), for want of memory "
+            "perhaps; run the same command again"
+        )
+    last = _last_words(said, about) or f"no word, exit status {status}"
     raise MediaError(
         f"{shown(about)}: ffmpeg cannot convert it: {last}; record it again or leave "
         "it out"

@@ -87,3 +87,8 @@ def default_workers() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0)) or 1
     return os.cpu_count() or 1
+
+
+def outside_switch() -> Any:
+    """Return the switch that lets a table's paths lead anywhere; see `fmrgb.fence`."""
+    return switch("let paths in a CSV lead out of the CSV's own folder")

@@ -3,24 +3,29 @@
 import errno
 import hashlib
 import io
+import mmap
 import os
-import re
-import socket
+import stat
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-from numpy.typing import DTypeLike, NDArray
+if TYPE_CHECKING:  # every --help comes through here; numpy is most of its time
+    import numpy as np
+    from numpy.typing import DTypeLike, NDArray
 
 from fmrgb.errors import DiskFullError, InputError
+from fmrgb.leftovers import HOST, sweep_once
 
 MEMORY_BYTES = 96 * 2**20  # a Spool larger than this goes to disk
 HASH_CHUNK = 2**20  # bytes
-_HOST = re.sub(r"\W", "", socket.gethostname())[:16] or "host"
-_PART = re.compile(r"^\..*\.(?P<host>\w+)-(?P<pid>\d+)\.part(\.\w+)?$", re.DOTALL)
+Stamp = tuple[int, int, int]  # inode, bytes, time of change in ns
+# A disk or a network that fails.
+_BROKEN = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.EHOSTDOWN)
+WRITING: set[Path] = set()  # `.part` files of this process; a forced end removes them
 
 
 @contextmanager
@@ -36,17 +41,29 @@ def whole_file(path: Path) -> Iterator[Path]:
     # Names may have 255 bytes; long ones that begin alike still differ by their sum.
     begin = os.fsencode(path.stem)[:100].decode("utf-8", "ignore")
     mark = f"{zlib.crc32(os.fsencode(path.name)):08x}"
-    part = path.with_name(f".{begin}.{mark}.{_HOST}-{os.getpid()}.part{path.suffix}")
+    part = path.with_name(f".{begin}.{mark}.{HOST}-{os.getpid()}.part{path.suffix}")
+    WRITING.add(part)
     try:
         yield part
         os.replace(part, path)
     except OSError as error:
-        raise _explain(error, path) from error
+        raise explained(error, path) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder is gone: there is nothing to remove
+            part.unlink(missing_ok=True)
+        WRITING.discard(part)
 
 
-def _explain(error: OSError, path: Path) -> Exception:
+def explained(error: OSError, path: Path) -> Exception:
+    """Return a system's fault while writing as one that says what to do.
+
+    Args:
+        error: what the system said.
+        path: what was to be written.
+
+    Returns:
+        the same error, if there is nothing better to say.
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFullError(
             f"no room left to write {shown(path)}; free some and run the same command "
@@ -57,11 +74,23 @@ def _explain(error: OSError, path: Path) -> Exception:
             f"cannot write {shown(path)}: {error.strerror}; choose a folder that can "
             "be written to"
         )
+    if error.errno == errno.ENOENT and not path.parent.is_dir():
+        return InputError(
+            f"cannot write {shown(path)}: its folder has just gone; put it back, or "
+            "the disk that holds it, and run the same command again"
+        )
+    if error.errno in _BROKEN:
+        return InputError(
+            f"cannot write {shown(path)}: {error.strerror}; see to the disk or network "
+            "that holds it and run the same command again: it goes on where it stopped"
+        )
     return error
 
 
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents, unless it is there.
+
+    What killed runs left in it half written goes, the first time.
 
     Raises:
         InputError: if it cannot be made or cannot be written to.
@@ -71,44 +100,11 @@ def make_folder(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        explained = _explain(error, folder)
-        if isinstance(explained, OSError):
-            explained = InputError(f"cannot use {shown(folder)}: {error.strerror}")
-        raise explained from error
-
-
-def sweep_parts(target: Path) -> int:
-    """Remove the `.part` files that killed runs on this machine left; count them.
-
-    Looks into a folder and its sub-folders, or for a single file into its own folder.
-    """
-    removed = 0
-    walk = os.walk(target if target.is_dir() else target.parent)
-    for parent, folders, names in walk:
-        if not target.is_dir():
-            folders.clear()
-        for name in names:
-            match = _PART.match(name)
-            if match and match["host"] == _HOST and not _alive(int(match["pid"])):
-                Path(parent, name).unlink(missing_ok=True)
-                removed += 1
-    return removed
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it lives but belongs to somebody else
-        return True
-    # One that was killed keeps its number until its parent has asked for its end, which
-    # the first process of a container may do late or never.
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:  # no such folder on this system
-        return True
-    return stat.rpartition(")")[2].split()[0] not in ("Z", "X")
+        fault = explained(error, folder)
+        if isinstance(fault, OSError):
+            fault = InputError(f"cannot use {shown(folder)}: {error.strerror}")
+        raise fault from error
+    sweep_once(folder)
 
 
 def find_files(target: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -125,6 +121,8 @@ def find_files(target: Path, suffixes: tuple[str, ...]) -> list[Path]:
         if target.suffix.lower() not in suffixes:
             raise InputError(f"expected a {wanted} file, got {shown(target)}")
         return [target]
+    if kind := special(target):
+        raise InputError(f"{shown(target)} is a {kind}; give a file or a folder")
     if not target.is_dir():
         raise InputError(f"no such file or folder: {shown(target)}")
     found = []
@@ -140,6 +138,56 @@ def find_files(target: Path, suffixes: tuple[str, ...]) -> list[Path]:
     return sorted(found)
 
 
+def special(path: Path) -> str:
+    """Say what a path is that is neither file nor folder: reading it may never end.
+
+    Returns:
+        "named pipe", "socket" or "device"; nothing for files, folders and what is not
+        there.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return ""
+    kinds = {"named pipe": stat.S_ISFIFO, "socket": stat.S_ISSOCK}
+    kinds |= {"device": lambda m: stat.S_ISCHR(m) or stat.S_ISBLK(m)}
+    return next((kind for kind, is_such in kinds.items() if is_such(mode)), "")
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file to read its bytes.
+
+    Raises:
+        OSError: if that cannot be, or if it is a pipe, a socket or a device.
+    """
+    if kind := special(path):
+        raise OSError(errno.EINVAL, f"it is a {kind}, not a file", str(path))
+    return open(path, "rb")
+
+
+def stamp(path: Path) -> Stamp:
+    """Return what changes whenever a file's content does.
+
+    Raises:
+        OSError: if there is no such file.
+    """
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def refuse_changed(path: Path, before: Stamp) -> None:
+    """Raise InputError if a file is not, or no longer, what it was by its stamp."""
+    try:
+        same = stamp(path) == before
+    except OSError:
+        same = False
+    if not same:
+        raise InputError(
+            f"{shown(path)} was changed while it was read; run the same command again "
+            "once it is whole"
+        )
+
+
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
@@ -151,8 +199,14 @@ def sha256(path: Path) -> str:
 
 def shown(path: Path | str) -> str:
     """Write a name so that it fits one line: control characters come out escaped."""
+    text = str(path)
+    if text.isprintable():
+        return text
+    text = str(path)
+    if text.isprintable():  # as almost all are
+        return text
     return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path)
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
 
 
@@ -171,12 +225,14 @@ class Spool:
         if not isinstance(self._file, io.BytesIO):
             self._file.close()
 
-    def append(self, array: NDArray[np.generic]) -> None:
+    def append(self, array: "NDArray[np.generic]") -> None:
         """Add an array's bytes.
 
         Raises:
             DiskFullError: if the disk is full.
         """
+        import numpy as np
+
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         in_memory = isinstance(self._file, io.BytesIO)
         try:
@@ -184,7 +240,7 @@ class Spool:
                 self._move_to_disk()
             self._file.write(data.data)
         except OSError as error:
-            raise _explain(
+            raise explained(
                 error, self._scratch or Path(tempfile.gettempdir())
             ) from error
         self.n_bytes += data.nbytes
@@ -196,8 +252,10 @@ class Spool:
         file.write(self._file.getbuffer())
         self._file = file
 
-    def view(self, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[np.generic]:
+    def view(self, dtype: "DTypeLike", shape: tuple[int, ...]) -> "NDArray[np.generic]":
         """Return all bytes as one array `[n, *shape]`, without copying them."""
+        import numpy as np
+
         item = np.dtype(dtype)
         n = self.n_bytes // (item.itemsize * int(np.prod(shape, dtype=np.int64)))
         if not n:
@@ -208,14 +266,23 @@ class Spool:
         try:
             self._file.flush()
         except OSError as error:
-            raise _explain(
+            raise explained(
                 error, self._scratch or Path(tempfile.gettempdir())
             ) from error
         return np.memmap(self._file, item, mode="r+", shape=(n, *shape))
 
 
-def room(shape: tuple[int, ...], scratch: Path | None = None) -> NDArray[np.uint8]:
+def let_go(array: "NDArray[np.generic]") -> None:
+    """Give back the memory that a mapped file takes; what it holds stays on disk."""
+    held = getattr(array, "_mmap", None)  # numpy.memmap's
+    if held is not None and hasattr(mmap, "MADV_DONTNEED"):
+        held.madvise(mmap.MADV_DONTNEED)
+
+
+def room(shape: tuple[int, ...], scratch: Path | None = None) -> "NDArray[np.uint8]":
     """Return an uint8 array of zeros: in memory if small, else in an unnamed file."""
+    import numpy as np
+
     n_bytes = int(np.prod(shape, dtype=np.int64))
     if n_bytes <= MEMORY_BYTES:
         return np.zeros(shape, np.uint8)
@@ -227,4 +294,4 @@ def room(shape: tuple[int, ...], scratch: Path | None = None) -> NDArray[np.uint
             file.truncate(n_bytes)
             return np.memmap(file, np.uint8, mode="r+", shape=shape)
     except OSError as error:
-        raise _explain(error, scratch or Path(tempfile.gettempdir())) from error
+        raise explained(error, scratch or Path(tempfile.gettempdir())) from error

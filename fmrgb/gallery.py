@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fmrgb.cells import read_csv
 from fmrgb.errors import ManifestError
 from fmrgb.files import shown
-from fmrgb.manifest import Row, read_csv, read_manifest
+from fmrgb.manifest import Row, read_manifest
 
 PREDICTIONS, REPORT, SPLIT = "predictions.csv", "report.html", "split.csv"
 NEEDED = ("path", "predicted")
@@ -50,13 +51,16 @@ def run_of(model: Path, run: Path | None) -> Path | None:
     return model.parent if any((model.parent / m).is_file() for m in marks) else None
 
 
-def read_gallery(data: Path | None, run: Path | None) -> list[Entry]:
+def read_gallery(
+    data: Path | None, run: Path | None, *, outside: bool = False
+) -> list[Entry]:
     """List the clips of a manifest with what a run says of them.
 
     Args:
         data: manifest or folder of samples; None takes the run's own split.csv, else
             what its predictions are of.
         run: folder that may hold predictions.csv.
+        outside: let paths of `data` lead out of its folder; see `fmrgb.fence`.
 
     Returns:
         the wrong ones first, and the surest answers first; then those not judged.
@@ -67,9 +71,9 @@ def read_gallery(data: Path | None, run: Path | None) -> list[Entry]:
     """
     told = _predictions(run / PREDICTIONS) if run else {}
     if data is None and run and (run / SPLIT).is_file():
-        data = run / SPLIT
+        data, outside = run / SPLIT, True  # where a run's own samples lie
     if data is not None:
-        rows = read_manifest(data)
+        rows = read_manifest(data, outside=outside)
     else:
         rows = [Row(path=p, label=told[p].label) for p in told if told[p].label]
     found = _Matcher(list(told))

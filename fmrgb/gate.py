@@ -10,6 +10,7 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -33,6 +34,9 @@ JSON_BYTES = 1 << 20  # what is said beside uploads is short
 FORM_BYTES = 1 << 18  # more, so that Gradio, which tidies up, refuses a file first
 UPLOADS = 2  # at once; others wait
 UPLOAD_S = 900.0  # s that an upload may take
+QUIET_S = 20.0  # s that may pass without a byte of what is being sent
+DRAINED, DRAIN_S = 4 << 20, 2.0  # bytes and s, of what is refused
+SHORT_S = 60.0  # s that all that is said beside uploads may take
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 HEADERS = {
     # Nothing is fetched from elsewhere, and no other site may frame the page.
@@ -79,6 +83,7 @@ class Gate:
         if scope["type"] != "http":  # no page of ours opens another kind
             return
         if refused := self._refused(scope):
+            await _drain(receive)
             await _say(send, *refused)
             return
         answer = _with_headers(send)
@@ -117,21 +122,23 @@ class Gate:
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
     ) -> None:
         """Read what is said whole, before Gradio sees which files it names."""
-        body = bytearray()
-        while scope["method"] == "POST":
-            message = await receive()
-            if message["type"] != "http.request":
+        body = b""
+        if scope["method"] == "POST":
+            try:
+                whole = await asyncio.wait_for(_short_body(receive), SHORT_S)
+            except asyncio.TimeoutError:
+                await _say(send, 408, "That came too slowly.")
                 return
-            body += message.get("body", b"")
-            if len(body) > JSON_BYTES:
+            if whole is None:
+                return
+            if len(whole) > JSON_BYTES:
                 await _say(send, 413, "That is too much.")
                 return
-            if not message.get("more_body"):
-                break
-        if body and not self._names_own_files(bytes(body)):
+            body = whole
+        if body and not self._names_own_files(body):
             await _say(send, 403, "There is no such file.")
             return
-        told = [{"type": "http.request", "body": bytes(body), "more_body": False}]
+        told = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def again() -> Message:
             return told.pop() if told and scope["method"] == "POST" else await receive()
@@ -170,7 +177,11 @@ class Gate:
 
         async def counted() -> Message:
             nonlocal held, over
-            message = await receive()
+            try:
+                message = await asyncio.wait_for(receive(), QUIET_S)
+            except asyncio.TimeoutError:
+                over = True
+                return {"type": "http.disconnect"}
             held += len(message.get("body", b""))
             if held > most:
                 over = True
@@ -180,6 +191,8 @@ class Gate:
         async def unless_over(message: Message) -> None:
             nonlocal begun
             if not over:
+                if not begun and message.get("status", 200) >= 400:
+                    await _drain(receive)
                 begun = True
                 await send(message)
 
@@ -193,7 +206,39 @@ class Gate:
             if not over:
                 raise
         if over and not begun:
+            await _drain(receive)
             await _say(send, 413, "The file is too large, or came too slowly.")
+
+
+async def _drain(receive: Receive) -> None:
+    """Read a little of what is still being sent, so that its sender hears the answer.
+
+    A connection that is closed on unread bytes is reset, and the answer with it.
+    """
+
+    async def read() -> None:
+        held = 0
+        while held < DRAINED:
+            message = await receive()
+            held += len(message.get("body", b""))
+            if not message.get("more_body"):
+                return
+
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(read(), DRAIN_S)
+
+
+async def _short_body(receive: Receive) -> bytes | None:
+    """Read what is sent, to little more than is allowed; None if the sender is gone."""
+    body = bytearray()
+    while len(body) <= JSON_BYTES:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    return bytes(body)
 
 
 def _name(host: str) -> str:

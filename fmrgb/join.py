@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
+from fmrgb.cells import read_csv
 from fmrgb.errors import ManifestError
 from fmrgb.files import shown
-from fmrgb.manifest import Row, read_csv, read_manifest
+from fmrgb.manifest import Row, read_manifest
 from fmrgb.names import TWIN
 
 Parts = tuple[str, ...]
@@ -71,7 +72,7 @@ def marked(rows: Sequence[Row], table: Path) -> tuple[list[Row], list[str]]:
         ManifestError: if a sample has no split there.
         InputError: if there is no such file.
     """
-    listed = read_manifest(table)
+    listed = read_manifest(table, outside=True)  # none of them is opened
     lines = match(rows, [os.path.abspath(row.path) for row in listed], table)
     splits = ["" if line is None else listed[line].split for line in lines]
     without = [row for row, split in zip(rows, splits, strict=True) if not split]
@@ -106,19 +107,15 @@ def match(rows: Sequence[Row], listed: Sequence[str], table: Path) -> list[int |
     Raises:
         ManifestError: if two lines fit a sample equally well.
     """
-    keys = [_parts(path) for path in listed]
-    by_name = defaultdict(list)
-    for number, key in enumerate(keys):
-        by_name[key[-1:]].append(number)
+    lines = _Lines([_parts(path) for path in listed])
     paths = [Path(os.path.abspath(row.path)) for row in rows]
     home = Path(os.path.commonpath([path.parent for path in paths]))
     found: list[int | None] = []
     for path in paths:
         own, inside = _parts(path), _parts(path.relative_to(home))
-        if not by_name[own[-1:]]:  # the sample of a smaller copy
+        if not lines.ending_in(own[-1:]):  # the sample of a smaller copy
             own, inside = _original(own), _original(inside)
-        fits = {n: _fit(keys[n], own, inside) for n in by_name[own[-1:]]}
-        best = [n for n, fit in fits.items() if fit and fit == max(fits.values())]
+        best = lines.of(own, inside)
         if len(best) > 1:
             raise ManifestError(
                 f"{shown(table)}: both {shown(listed[best[0]])} and "
@@ -129,6 +126,39 @@ def match(rows: Sequence[Row], listed: Sequence[str], table: Path) -> list[int |
     return found
 
 
+class _Lines:
+    """Lines of a table, found by how their paths end without looking at each."""
+
+    def __init__(self, keys: Sequence[Parts]) -> None:
+        self._keys = keys
+        self._whole = defaultdict(list)
+        for number, key in enumerate(keys):
+            self._whole[key].append(number)
+        self._ends: dict[int, dict[Parts, list[int]]] = {}
+
+    def ending_in(self, end: Parts) -> Sequence[int]:
+        """Return the numbers of the lines that end in these parts."""
+        if len(end) not in self._ends:
+            by_end = defaultdict(list)
+            for number, key in enumerate(self._keys):
+                by_end[key[-len(end) :]].append(number)
+            self._ends[len(end)] = by_end
+        return self._ends[len(end)].get(end, ())
+
+    def of(self, own: Parts, inside: Parts) -> Sequence[int]:
+        """Return the numbers of the lines that fit a sample best.
+
+        Either the whole line is the end of the sample's path, or the sample's path
+        inside the folder of all samples is the end of the line. The longer counts, of
+        equals the former.
+        """
+        ends = (own[-n:] for n in range(len(own), 0, -1))
+        whole = next((end for end in ends if end in self._whole), ())
+        if len(whole) < len(inside) and (found := self.ending_in(inside)):
+            return found
+        return self._whole[whole] if whole else ()
+
+
 def _parts(path: str | Path) -> Parts:
     pure = PurePath(path)
     steps = pure.with_suffix("").parts if pure.name else ()
@@ -137,16 +167,3 @@ def _parts(path: str | Path) -> Parts:
 
 def _original(parts: Parts) -> Parts:
     return (*parts[:-1], parts[-1].removeprefix(TWIN))
-
-
-def _fit(key: Parts, own: Parts, inside: Parts) -> int:
-    """Count the last parts that a line and a sample share; 0 if one contradicts it.
-
-    Either the whole line is the end of the sample's path, or the sample's path inside
-    the folder of all samples is the end of the line; the former counts more.
-    """
-    if own[-len(key) :] == key:
-        return 2 * len(key)
-    if key[-len(inside) :] == inside:
-        return 2 * len(inside) - 1
-    return 0

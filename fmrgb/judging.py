@@ -3,6 +3,7 @@
 Axes: K classes.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fmrgb import engine
+from fmrgb.cells import write_csv
 from fmrgb.errors import FmrgbError
 from fmrgb.events import (
     Recording,
@@ -19,7 +21,8 @@ from fmrgb.events import (
     write_events,
 )
 from fmrgb.files import make_folder, shown
-from fmrgb.manifest import write_csv
+from fmrgb.limits import Allowance, limits_of
+from fmrgb.log import event
 from fmrgb.names import SAMPLE
 from fmrgb.opened import Opened
 from fmrgb.predict import Answer, Failure, predict_many
@@ -41,12 +44,14 @@ class Wishes:
             window's length.
         threshold: a lower probability of the likeliest class makes "unsure".
         workers: processes that prepare clips, or threads that decode a recording.
+        allowance: what the preparation of a clip may take; None means anything.
     """
 
     window_s: float | None = None
     hop_s: float | None = None
     threshold: float = 0.0
     workers: int = 1
+    allowance: Allowance | None = None
 
 
 @dataclass
@@ -99,13 +104,17 @@ def judge_files(
     """
     done = Verdicts()
     short, long = _part(opened, paths, wishes, done)
-    how: dict[str, Any] = {"workers": wishes.workers, "threshold": wishes.threshold}
+    how: dict[str, Any] = {
+        **{"workers": wishes.workers, "threshold": wishes.threshold},
+        "allowance": wishes.allowance,
+    }
     for answer in predict_many(opened, short, progress=clips, **how):
         if isinstance(answer, Failure):
             done.failures.append(answer)
         else:
             done.answers.append(answer)
     for path in long:
+        began_s = time.perf_counter()
         try:
             recording = predict_recording(
                 opened,
@@ -118,7 +127,9 @@ def judge_files(
             )
         except (FmrgbError, OSError) as error:
             done.failures.append(Failure(str(path), str(error)))
+            event("recording", clip=str(path), error=str(error))
             continue
+        event("recording", clip=str(path), seconds=time.perf_counter() - began_s)
         done.recordings.append(recording)
         if recording.fault:
             done.failures.append(Failure(str(path), recording.fault))
@@ -141,7 +152,8 @@ def _part(
     longest_s = opened.card.longest
     is_one = partial(is_long, window_s=window_s, longest_s=longest_s)
     long: list[Path] = []
-    looked = engine.run(is_one, media, workers=wishes.workers, kind="threads")
+    limits = limits_of(wishes.allowance, lambda path: path)
+    looked = engine.run(is_one, media, workers=wishes.workers, limits=limits)
     for outcome in looked:
         if outcome.fault is not None:
             done.failures.append(Failure(str(outcome.job), outcome.fault))

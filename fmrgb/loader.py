@@ -3,6 +3,7 @@
 Axes: B batch, C channels, T frames, H height, W width.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -177,7 +178,7 @@ def class_weights(clips: ClipSet) -> list[float]:
     `n / (k * n_c)` for n clips of k classes, n_c of them of the class: scikit-learn's
     "balanced" weights. Their mean over the clips is 1; a class without clips has 0.
     """
-    labels = [row.label for row in clips.rows]
-    counts = [labels.count(name) for name in clips.classes]
+    have = Counter(row.label for row in clips.rows)
+    counts = [have[name] for name in clips.classes]
     n_present = sum(count > 0 for count in counts)
-    return [len(labels) / (n_present * n) if n else 0.0 for n in counts]
+    return [len(clips.rows) / (n_present * n) if n else 0.0 for n in counts]

@@ -13,8 +13,8 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial
 
+from fmrgb.cells import write_csv
 from fmrgb.learner import Settings
-from fmrgb.manifest import write_csv
 from fmrgb.page import CURVE
 from fmrgb.plots import GREY, SOUND_COLOUR, png
 

@@ -1,24 +1,23 @@
 """The CSV contract: which samples there are, their labels, groups and splits."""
 
-import csv
-import io
+import math
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-from fmrgb.errors import InputError, ManifestError
-from fmrgb.files import find_files, shown, whole_file
+from fmrgb.cells import numbered_records, write_csv
+from fmrgb.errors import ManifestError
+from fmrgb.fence import Fence
+from fmrgb.files import find_files, shown
 from fmrgb.names import SAMPLE
 
 SPLITS = ("train", "val", "test")
 
-Names = Sequence[str]
 
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)  # slots: there may be a million
 class Row:
     """One sample of a manifest; numbers that are not known are None."""
 
@@ -34,26 +33,30 @@ class Row:
     height: int | None = None
     width: int | None = None
     checksum: str = ""  # SHA-256 of the source clip
-    source_width: int | None = None  # of the clip itself, before any rotation
+    source_width: int | None = None  # of the clip itself, on screen
     source_height: int | None = None
 
 
 COLUMNS = tuple(f.name for f in fields(Row))
 
 
-def read_manifest(path: Path, label_column: str = "label") -> list[Row]:
+def read_manifest(
+    path: Path, label_column: str = "label", *, outside: bool = False
+) -> list[Row]:
     """Read a manifest, or list the samples of a folder `<label>/<sample>.pt`.
 
     Args:
         path: of the CSV or folder.
         label_column: which column of the CSV holds the labels.
+        outside: let its paths lead out of its folder; see `fmrgb.fence`.
 
     Raises:
-        ManifestError: if a column or label is missing or a path stands twice.
+        ManifestError: if a column or label is missing, a path stands twice or leads
+            out of the folder.
         InputError: if there is no such file or folder.
     """
     if path.is_dir() and (path / "manifest.csv").is_file():
-        return read_manifest(path / "manifest.csv", label_column)
+        return read_manifest(path / "manifest.csv", label_column, outside=outside)
     if path.is_dir():
         if label_column != "label":
             raise ManifestError(
@@ -61,71 +64,93 @@ def read_manifest(path: Path, label_column: str = "label") -> list[Row]:
                 "labels are its folders' names; give a CSV with that column as --labels"
             )
         return [Row(path=p, label=p.parent.name) for p in find_files(path, (SAMPLE,))]
-    records = _numbered_records(path, ("path", label_column))
-    rows = [
-        _row({**record, "label": record[label_column]}, path, line)
-        for line, record in records
-    ]
+    rows, listed, fence = [], set(), Fence(path, outside=outside)
+    for line, record in numbered_records(path, ("path", label_column)):
+        record["label"] = record[label_column]
+        row = _row(record, path, line, fence)
+        if row.path in listed:
+            raise ManifestError(f"{shown(path)} lists {shown(row.path)} more than once")
+        listed.add(row.path)
+        rows.append(row)
     if not rows:
         raise ManifestError(f"{shown(path)} lists no sample")
-    twice = [p for p, n in Counter(row.path for row in rows).items() if n > 1]
-    if twice:
-        raise ManifestError(f"{shown(path)} lists {shown(twice[0])} more than once")
     return rows
 
 
-def _row(record: dict[str, str], path: Path, line: int) -> Row:
-    where = f"{shown(path)}, line {line}"
+def _row(record: dict[str, str], path: Path, line: int, fence: Fence) -> Row:
+    def wrong(what: str) -> ManifestError:
+        return ManifestError(f"{shown(path)}, line {line}: {what}")
+
     if not record["path"] or not record["label"]:
-        raise ManifestError(f"{where}: path and label must not be empty")
+        raise wrong("path and label must not be empty")
     split = record.get("split", "")
     if split and split not in SPLITS:
-        raise ManifestError(
-            f"{where}: split must be {', '.join(SPLITS)}, got {split!r}"
-        )
-    values: dict[str, Any] = {"path": path.parent / record["path"]}
+        raise wrong(f"split must be {', '.join(SPLITS)}, got {split!r}")
+    values: dict[str, Any] = {"path": fence.path(record["path"])}
     for name, read in _READ.items():
         text = record.get(name, "")
         try:
             values[name] = read(text) if text else None
         except (ValueError, KeyError):
-            raise ManifestError(f"{where}: {name} cannot be {text!r}") from None
-    for name in ("label", "group", "split", "checksum"):
-        values[name] = record.get(name, "")
+            raise wrong(f"{name} cannot be {text!r}") from None
+    values["checksum"] = record.get("checksum", "")
+    for name in ("label", "group", "split"):
+        # Many rows say the same; they share one word.
+        values[name] = sys.intern(record.get(name, ""))
     return Row(**values)
+
+
+def _number(text: str) -> float:
+    """Read a number from 0 on; raise ValueError if it is none."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(text)
+    return number
+
+
+def _count(text: str) -> int:
+    """Read a whole number from 0 on; raise ValueError if it is none."""
+    if not 0 <= (number := int(text)) < 2**31:
+        raise ValueError(text)
+    return number
 
 
 _TRUTH = {"true": True, "false": False, "1": True, "0": False}
 _READ: dict[str, Any] = {
     "has_sound": lambda text: _TRUTH[text.lower()],
     "silent": lambda text: _TRUTH[text.lower()],
-    "fps": float,
-    "frames": int,
-    "seconds": float,
-    "height": int,
-    "width": int,
-    "source_width": int,
-    "source_height": int,
+    "fps": _number,
+    "frames": _count,
+    "seconds": _number,
+    "height": _count,
+    "width": _count,
+    "source_width": _count,
+    "source_height": _count,
 }
 
 
 def write_manifest(path: Path, rows: Iterable[Row]) -> None:
     """Write a manifest, whole or not at all, with paths relative to its own folder."""
-    folder = path.parent.resolve()
-    records = [
+    home = os.path.realpath(path.parent)
+    ways: dict[str, str] = {}  # from home to each folder that holds samples
+    records = (
         {
             **{name: _text(getattr(row, name)) for name in COLUMNS},
-            "path": _relative(row.path, folder),
+            "path": _relative(str(row.path), home, ways),
         }
         for row in rows
-    ]
+    )
     write_csv(path, COLUMNS, records)
 
 
-def _relative(path: Path, folder: Path) -> str:
-    relative = Path(os.path.relpath(path.resolve(), folder)).as_posix()
-    # Spaces around a cell are not read; "./" keeps those a name begins with.
-    return f"./{relative}" if relative[:1].isspace() else relative
+def _relative(path: str, home: str, ways: dict[str, str]) -> str:
+    if os.path.islink(path):
+        path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    if folder not in ways:
+        way = PurePath(os.path.relpath(os.path.realpath(folder), home))
+        ways[folder] = f"{way.as_posix()}/" if way.parts else ""
+    return ways[folder] + name
 
 
 def _text(value: Any) -> str:
@@ -134,46 +159,3 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def read_csv(path: Path, needed: Names) -> list[dict[str, str]]:
-    """Read a CSV (UTF-8) with a heading as one dict per line.
-
-    Raises:
-        ManifestError: if it is not a CSV or lacks one of the `needed` columns.
-        InputError: if there is no such file.
-    """
-    return [record for _, record in _numbered_records(path, needed)]
-
-
-def _numbered_records(path: Path, needed: Names) -> list[tuple[int, dict[str, str]]]:
-    """Return records with the number of the line, as an editor counts, they end in."""
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-        lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        have = [name.strip() for name in lines.fieldnames or ()]
-        if missing := [name for name in needed if name not in have]:
-            raise ManifestError(
-                f"{shown(path)} needs the columns {', '.join(needed)}; it lacks "
-                f"{', '.join(missing)} (it has: {', '.join(have) or 'nothing'})"
-            )
-        lines.fieldnames = have
-        return [
-            (lines.line_num, {k: (v or "").strip() for k, v in r.items() if k})
-            for r in lines
-        ]
-    except OSError as error:
-        raise InputError(f"cannot read {shown(path)}: {error.strerror}") from error
-    except csv.Error as error:
-        raise ManifestError(f"{shown(path)} is not a CSV: {error}") from error
-
-
-def write_csv(path: Path, columns: Names, records: Iterable[dict[str, Any]]) -> None:
-    """Write a CSV, whole or not at all."""
-    with (
-        whole_file(path) as part,
-        open(part, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)

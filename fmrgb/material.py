@@ -45,6 +45,7 @@ def gather(
     channels: str = "all",
     frames: int | None = None,
     size: tuple[int, int] | None = None,
+    outside: bool = False,
 ) -> Material:
     """Find the samples and settle what a network sees of them.
 
@@ -56,6 +57,7 @@ def gather(
         channels: planes the network sees: all, picture, sound, or names with commas.
         frames: how many it sees of each sample; None shows all.
         size: (width, height) it sees, in pixels; None keeps the samples' own.
+        outside: let the paths of `data` lead out of its folder; see `fmrgb.fence`.
 
     Raises:
         TrainingError: if no sample can be read or a plane is missing.
@@ -66,7 +68,7 @@ def gather(
     chosen = {name: str(path) if path else None for name, path in files.items()}
     chosen["label_column"] = label_column
     notes: list[str] = []
-    rows = read_manifest(data, "label" if labels else label_column)
+    rows = read_manifest(data, "label" if labels else label_column, outside=outside)
     if labels:
         rows, notes = relabelled(rows, labels, label_column)
     rows, faults = readable(rows)
@@ -96,14 +98,14 @@ def parted(
 
 def _known(row: Row) -> Row:
     """Ask a sample itself for what no manifest says of it."""
-    if row.has_sound is not None:
+    if row.has_sound is not None and row.checksum:
         return row
     sample = load_sample(row.path)
     n_frames, height, width, _ = sample.shape
     return replace(
         row,
-        has_sound=sample.has_sound,
-        silent=sample.silent,
+        has_sound=sample.has_sound if row.has_sound is None else row.has_sound,
+        silent=sample.silent if row.silent is None else row.silent,
         fps=row.fps or sample.meta.get("fps"),
         frames=n_frames,
         seconds=row.seconds or sample.meta.get("seconds"),

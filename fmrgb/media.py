@@ -14,18 +14,20 @@ from typing import Any
 import av
 from av.stream import Disposition
 
+from fmrgb.align import Aligner
 from fmrgb.errors import MediaError, NoPictureError
-from fmrgb.files import shown
+from fmrgb.files import Spool, open_plain, shown
+from fmrgb.pt_file import PtFile
 from fmrgb.tracks import Clip, Sound, SoundTrack, VideoTrack, duration_s
+from fmrgb.whole import check_whole
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 SOUND_SUFFIXES = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus")
 SOUND_RATE = 16_000  # Hz, where the user names no samples per frame
 MIN_SOUND_RATE = 64  # Hz
+MAX_PIXELS = 1 << 26  # of one picture; 8192 x 8192, which 8K and all-round clips fit in
 DEFAULT_FPS = 25.0  # frames per second, where a file names none
 MAX_FPS = 240.0  # a rate above this is the clock of the file, not that of its frames
-# What may lie behind the end of picture and sound: subtitles, a rounded length.
-MISSING_SHARE, MISSING_S = 0.05, 0.5
 # Playlists and lists of other files are left out: a clip is one file.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2",
@@ -33,18 +35,8 @@ _FORMATS = (
 )
 # Only where the name says so: they take almost any bytes for theirs.
 _SOUND_FORMATS = ("wav", "mp3", "aac", "flac")
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says of itself before anything is decoded."""
-
-    width: int  # pixels, before rotation
-    height: int  # pixels, before rotation
-    fps: float  # frames per second, on average
-    frames: int  # packets of the picture
-    seconds: float
-    has_sound: bool
+# What reading may raise: by FFmpeg, by PyAV, by Python's file where FFmpeg has it seek.
+FAULTS = (av.FFmpegError, OSError, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -57,29 +49,6 @@ class Decoded:
     has_sound: bool
 
 
-def read_header(path: Path) -> Header:
-    """Read what a file says of itself; decode nothing.
-
-    Raises:
-        MediaError: if it cannot be opened or has no picture.
-    """
-    with opened(path) as container:
-        video = picture_of(container, path)
-        seconds = _seconds(container, video)
-        n_frames = video.frames or sum(1 for p in container.demux(video) if p.size)
-        check_whole(container, path)
-        if not n_frames:
-            raise MediaError(f"{shown(path)} holds no frame; record it again")
-        return Header(
-            width=video.codec_context.width,
-            height=video.codec_context.height,
-            fps=fps_of(video),
-            frames=n_frames,
-            seconds=seconds or n_frames / fps_of(video),
-            has_sound=bool(container.streams.audio),
-        )
-
-
 def read_clip(
     path: Path,
     *,
@@ -87,6 +56,9 @@ def read_clip(
     skip: int = 1,
     samples_per_frame: int | None = None,
     scratch: Path | None = None,
+    pixels: PtFile | None = None,
+    aligner: Aligner | None = None,
+    gray: bool = False,
 ) -> Clip:
     """Decode picture and sound in one pass.
 
@@ -98,6 +70,9 @@ def read_clip(
         samples_per_frame: sound is resampled to `round(fps * samples_per_frame)` Hz;
             None means 16 kHz.
         scratch: folder for what outgrows memory.
+        pixels: where pictures go; None keeps them in memory while there are few.
+        aligner: makes the frames that are kept of those that are decoded.
+        gray: turn pictures gray, [T, H, W, 1].
 
     Raises:
         MediaError: if the file is not whole, has no picture or cannot be decoded.
@@ -107,7 +82,10 @@ def read_clip(
         video = picture_of(container, path)
         fps = fps_of(video)
         rate = sound_rate(fps, samples_per_frame)
-        seen = VideoTrack(fps, size=size, skip=skip, scratch=scratch)
+        into = pixels or Spool(scratch)
+        seen = VideoTrack(
+            fps, size=size, skip=skip, pixels=into, aligner=aligner, gray=gray
+        )
         heard = SoundTrack(rate, scratch=scratch, name=shown(path))
         for frame in decode(container, video, path):
             if isinstance(frame, av.VideoFrame):
@@ -117,8 +95,7 @@ def read_clip(
         check_whole(container, path, max(seen.end, heard.end))
         if not seen.starts:
             raise MediaError(f"{shown(path)}: no frame could be decoded")
-        has_sound = bool(container.streams.audio)
-        return seen.clip(heard.sound() if has_sound else None)
+        return seen.clip(heard.sound() if container.streams.audio else None)
 
 
 def read_sound(path: Path, *, rate: int, scratch: Path | None = None) -> Sound:
@@ -185,15 +162,15 @@ def opened(path: Path) -> Iterator[Any]:
         MediaError: if it cannot be read, is empty or is no media file.
     """
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             if not file.read(1):
                 raise MediaError(f"{shown(path)} is empty (0 bytes); record it again")
             file.seek(0)
             try:
                 container = av.open(
-                    file, metadata_errors="replace", options=_only_this(path)
+                    file, metadata_errors="replace", options=only_this(path)
                 )
-            except (av.FFmpegError, ValueError) as error:
+            except FAULTS as error:
                 raise MediaError(
                     f"{shown(path)} is not a video or lost its header: {said(error)}; "
                     "record or convert it again"
@@ -208,7 +185,7 @@ def opened(path: Path) -> Iterator[Any]:
         raise MediaError(f"{shown(path)} cannot be read: {error.strerror}") from error
 
 
-def _only_this(path: Path) -> dict[str, str]:
+def only_this(path: Path) -> dict[str, str]:
     """Return FFmpeg's options by which it opens no other file and no playlist."""
     more = _SOUND_FORMATS if path.suffix.lower() in SOUND_SUFFIXES else ()
     return {
@@ -230,16 +207,35 @@ def picture_of(container: Any, path: Path, threads: int = 1) -> Any:
     """
     for video in container.streams.video:
         if not video.disposition & Disposition.attached_pic:
+            _check_decodable(video, path)
             # Files are mostly worked on side by side, one thread each.
             video.thread_type = "AUTO" if threads > 1 else "NONE"
             video.codec_context.thread_count = threads
-            # A damaged clip is named; FFmpeg would paint over the damage and go on.
-            video.codec_context.options = {"err_detect": "explode"}
+            video.codec_context.options = {
+                # A damaged clip is named; FFmpeg would paint over the damage.
+                "err_detect": "explode",
+                # For what a frame says that its file's header does not.
+                "max_pixels": str(MAX_PIXELS),
+            }
             return video
     kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
     raise NoPictureError(
         f"{shown(path)} has no picture (it has: {kinds}); leave it out"
     )
+
+
+def _check_decodable(video: Any, path: Path) -> None:
+    coding = video.codec_context
+    if coding is None:
+        raise MediaError(
+            f"{shown(path)}: its picture is coded in a way that this FFmpeg does not "
+            "know; convert it, to H.264 say"
+        )
+    if coding.width * coding.height > MAX_PIXELS:
+        raise MediaError(
+            f"{shown(path)}: expected pictures of {MAX_PIXELS} pixels or fewer, got "
+            f"{coding.width} x {coding.height}; make them smaller first"
+        )
 
 
 def decode(container: Any, video: Any, path: Path) -> Iterator[Any]:
@@ -255,35 +251,18 @@ def decode(container: Any, video: Any, path: Path) -> Iterator[Any]:
             kind = "picture" if packet.stream is video else "sound"
             for frame in packet.decode():
                 at_s = frame.time or at_s
+                # Set where the decoder has painted over a hole all the same.
+                if packet.is_corrupt or frame.is_corrupt:
+                    raise MediaError(
+                        f"{shown(path)}: the {kind} is damaged at {at_s:.2f} s; record "
+                        "it again or cut it there"
+                    )
                 yield frame
-    except av.FFmpegError as error:
+    except FAULTS as error:
         raise MediaError(
             f"{shown(path)}: the {kind} cannot be decoded after {at_s:.2f} s: "
             f"{said(error)}; record it again or cut it there"
         ) from error
-
-
-def check_whole(container: Any, path: Path, end_s: float | None = None) -> None:
-    """Raise MediaError if the file promises more than it holds.
-
-    By its own index, which must not point past the file's end, and, where `end_s` says
-    how far picture and sound came, by the length that its header tells.
-    """
-    size = path.stat().st_size
-    for stream in container.streams:
-        entries = stream.index_entries
-        end = max((e.pos + e.size for e in entries), default=0) if entries else 0
-        if end > size:
-            raise MediaError(
-                f"{shown(path)} is cut short: its index needs {end} bytes, it has "
-                f"{size}; copy or record it again"
-            )
-    promised_s = (container.duration or 0) / av.time_base
-    if end_s is not None and end_s < promised_s * (1 - MISSING_SHARE) - MISSING_S:
-        raise MediaError(
-            f"{shown(path)} is cut short: its header tells {promised_s:.2f} s, picture "
-            f"and sound end at {end_s:.2f} s; copy or record it again"
-        )
 
 
 def fps_of(video: Any) -> float:
@@ -292,9 +271,3 @@ def fps_of(video: Any) -> float:
         if rate and 0 < rate <= MAX_FPS:
             return float(rate)
     return DEFAULT_FPS
-
-
-def _seconds(container: Any, video: Any) -> float:
-    if video.duration and video.time_base:
-        return float(video.duration * video.time_base)
-    return (container.duration or 0) / av.time_base

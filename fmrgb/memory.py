@@ -5,8 +5,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import torch
-
 CONTAINER = Path("/sys/fs/cgroup")
 OUT_OF_MEMORY = (  # parts of the reports of it; there is no class for all
     "out of memory",  # CUDA
@@ -57,6 +55,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def let_go() -> None:
     """Give back what nothing refers to any more."""
+    import torch  # late: this module must not cost the others a second
+
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

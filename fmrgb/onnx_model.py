@@ -100,7 +100,7 @@ def _card_of(session: Any, name: str) -> Card:
         found = {place.name: place.shape[1:] for place in places}
         if found != promised:
             raise ValueError(f"its card promises {promised}, its network has {found}")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise TrainingError(
             f"{name} does not fit this version of fmrgb: {error}"
         ) from error

@@ -31,6 +31,12 @@ class ToolOptions:
 
     json: bool = switch("print the result as JSON, for programs")
     debug: bool = switch("show the traceback of a fault")
+    log_file: Optional[Path] = option(
+        None,
+        "file to which what happens is added as lines of JSON: time, tool, clip, "
+        "stage, seconds, error",
+        said="none",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +46,20 @@ class WorkerOptions(ToolOptions):
     workers: int = option(
         default_workers(), "how many files to work on at once", said="one per core"
     )
+    clip_timeout: Optional[float] = option(
+        None,
+        "seconds that the work on one file may take before it is set aside",
+        said="600, and one more for every 20 kB of the file",
+    )
+    clip_memory: Optional[int] = option(
+        None,
+        "MiB of memory that the work on one file may take before it is set aside",
+        said="what is free, divided by --workers; at least 1024",
+    )
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        check_at_least(self, 1, "workers")
+        check_at_least(self, 1, "workers", "clip_timeout", "clip_memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +154,23 @@ class BuildOptions(WorkerOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckOptions(WorkerOptions):
+    """Prove every sample anew, by its checksums and against its clip; find orphans."""
+
+    target: Path = needed("folder of the clips (sub-folders included)")
+    samples: Optional[Path] = option(
+        None, "folder that holds the samples", said="beside the clips"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions(ToolOptions):
+    """Tell versions, codecs, machine and disk, and whether one clip goes through."""
+
+    target: Path = option(Path(), "folder whose disk is measured")
+
+
+@dataclass(frozen=True, kw_only=True)
 class VisualizeOptions(ToolOptions):
     """Draw a sample: a grey mp4 per channel, a contact sheet, a side-by-side mp4."""
 
@@ -147,7 +180,7 @@ class VisualizeOptions(ToolOptions):
     )
     source: Optional[Path] = option(
         None,
-        "the clip the sample was made from, to give the side-by-side mp4 its sound",
+        "the clip the sample was made from, whose sound the side-by-side mp4 gets",
         said="looked for beside the sample",
     )
 

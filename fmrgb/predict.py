@@ -17,6 +17,7 @@ from fmrgb.card import Card
 from fmrgb.errors import NoPictureError, TrainingError
 from fmrgb.events import label_of
 from fmrgb.files import shown
+from fmrgb.limits import Allowance, limits_of
 from fmrgb.media import read_clip, read_sound, sound_rate
 from fmrgb.names import SAMPLE
 from fmrgb.opened import Opened, probabilities
@@ -100,6 +101,7 @@ def predict_many(
     *,
     workers: int = 1,
     threshold: float = 0.0,
+    allowance: Allowance | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Answer | Failure]:
     """Judge many clips; yield each as it is done, in any order.
@@ -109,10 +111,12 @@ def predict_many(
         paths: what `predict_one` takes.
         workers: processes that prepare clips.
         threshold: a lower probability of the likeliest class makes it "unsure".
+        allowance: what the preparation of a clip may take; None means anything.
         progress: called with how many of how many clips are done.
     """
     jobs = [(path, opened.card) for path in paths]
-    outcomes = engine.run(_prepared, jobs, workers=workers)
+    limits = limits_of(allowance, lambda job: job[0])
+    outcomes = engine.run(_prepared, jobs, workers=workers, limits=limits)
     for done, outcome in enumerate(outcomes, start=1):
         path = outcome.job[0]
         if outcome.result is None:

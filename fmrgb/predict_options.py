@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from fmrgb.fields import check_at_least, needed, option, switch
+from fmrgb.fields import check_at_least, needed, option, outside_switch, switch
 from fmrgb.options import WorkerOptions
 
 
@@ -45,6 +45,7 @@ class PredictOptions(WorkerOptions):
         "also write labelled.mp4 of each long recording: the label drawn in, the sound "
         "kept"
     )
+    outside: bool = outside_switch()
     events: Optional[Path] = option(
         None,
         "live: file to which every window's answer is added as a line of JSON",

@@ -1,6 +1,7 @@
 """From a folder of clips to what their headers say, before any work is done."""
 
 import os
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,11 +9,15 @@ from pathlib import Path
 from statistics import median
 
 from fmrgb import engine
-from fmrgb.errors import ManifestError
+from fmrgb.cells import read_csv
+from fmrgb.errors import InputError, ManifestError
 from fmrgb.files import find_files, shown
-from fmrgb.manifest import read_csv
-from fmrgb.media import VIDEO_SUFFIXES, Header, read_header
+from fmrgb.header import Header, read_header
+from fmrgb.limits import Allowance, limits_of
+from fmrgb.media import VIDEO_SUFFIXES
 from fmrgb.names import TWIN, copy_path, sample_path
+
+ROOM_LEFT = 64 * 2**20  # bytes that must stay free on the disk
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ def survey(
     output: Path | None = None,
     groups: Path | None = None,
     workers: int = 1,
+    allowance: Allowance | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Read the headers of all clips under `target`.
@@ -57,6 +63,7 @@ def survey(
         output: folder the samples will go to; beside the clips if None.
         groups: CSV with path and group, label or both.
         workers: how many headers are read at once.
+        allowance: what a clip may take; None means anything.
         progress: called with how many of how many are read.
 
     Raises:
@@ -85,7 +92,7 @@ def survey(
             f"{shown(groups)} names none of the {len(kept)} clips in {shown(target)}; "
             "its paths are read relative to the CSV's own folder"
         )
-    looked = _look(_refuse_twins(found), workers, progress)
+    looked = _look(_refuse_twins(found), workers, allowance, progress)
     return Survey(looked, len(clips) - len(kept), len(kept) - named if groups else 0)
 
 
@@ -128,11 +135,16 @@ def _refuse_twins(found: list[Found]) -> list[Found]:
 
 
 def _look(
-    found: list[Found], workers: int, progress: Callable[[int, int], None] | None
+    found: list[Found],
+    workers: int,
+    allowance: Allowance | None,
+    progress: Callable[[int, int], None] | None,
 ) -> list[Found]:
     todo = [item for item in found if item.fault is None]
     looked = {item.clip: item for item in found}
-    outcomes = engine.run(_header, todo, workers=workers, kind="threads")
+    # Not threads: a header can hang a reader, or kill it, as well as pictures can.
+    limits = limits_of(allowance, lambda item: item.clip)
+    outcomes = engine.run(_header, todo, workers=workers, limits=limits)
     for done, outcome in enumerate(outcomes, start=1):
         item = outcome.job
         looked[item.clip] = replace(item, header=outcome.result, fault=outcome.fault)
@@ -145,12 +157,49 @@ def _header(item: Found) -> Header:
     return read_header(item.clip)
 
 
+def check_room(
+    usable: Sequence[Found],
+    folder: Path,
+    *,
+    size: tuple[int, int] | None,
+    planes: int,
+) -> None:
+    """Refuse work whose samples cannot fit on the disk, before it is begun.
+
+    Args:
+        usable: clips with headers.
+        folder: where samples go.
+        size: (width, height) of every sample in pixels; None means each clip's own.
+        planes: of a sample, each of width x height bytes: frames by colours.
+
+    Raises:
+        InputError: if they do not fit.
+    """
+    needed = {}
+    for item in usable:
+        assert item.header is not None
+        width, height = size or (item.header.width, item.header.height)
+        pixels = width * height * planes
+        needed[item.clip] = 0 if item.sample.exists() else pixels
+    free = shutil.disk_usage(folder).free - ROOM_LEFT
+    if sum(needed.values()) > free:
+        largest = max(needed, key=lambda clip: needed[clip])
+        raise InputError(
+            f"the samples need {sum(needed.values()) / 2**30:.1f} GiB ({len(usable)} "
+            f"clips), {shown(folder)} has {max(free, 0) / 2**30:.1f} GiB free; the "
+            f"largest is that of {shown(largest)}, {needed[largest] / 2**30:.1f} GiB; "
+            "use --frames N, --size, --skip or another --output"
+        )
+
+
 def table(surveyed: Survey) -> list[str]:
     """Draw the survey: one line per label and one for all."""
     found = surveyed.found
-    labels = sorted({item.label for item in found})
-    rows = [_line(shown(k), [f for f in found if f.label == k]) for k in labels]
-    if len(labels) > 1:
+    of_label = defaultdict(list)
+    for item in found:
+        of_label[item.label].append(item)
+    rows = [_line(shown(label), of_label[label]) for label in sorted(of_label)]
+    if len(of_label) > 1:
         rows.append(_line("all", found))
     heads = ("label", "clips", "width x height", "fps", "frames", "seconds")
     rows.insert(0, (*heads, "no sound", "unreadable"))

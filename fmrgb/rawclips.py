@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -15,12 +14,13 @@ from numpy.typing import NDArray
 
 from fmrgb import engine
 from fmrgb.card import Card
-from fmrgb.errors import InputError, ManifestError, MediaError
+from fmrgb.errors import InputError, ManifestError
 from fmrgb.files import room, sha256, shown
+from fmrgb.limits import Allowance, limits_of
 from fmrgb.manifest import Row, read_manifest
-from fmrgb.media import read_header
 from fmrgb.predict import prepare_sample, recipe_of, seen_by
 from fmrgb.sample import Sample
+from fmrgb.seen import size_on_screen
 from fmrgb.unlike import NO_PICTURE, NO_SOUND
 
 Levels = NDArray[np.uint8]
@@ -46,8 +46,10 @@ class RawClips:
     notes: list[str]
 
 
-def list_clips(path: Path) -> list[Row]:
+def list_clips(path: Path, *, outside: bool = False) -> list[Row]:
     """Read a CSV of clips: path (relative to the CSV), label, and perhaps group, split.
+
+    With `outside` the paths may lead out of the CSV's folder; see `fmrgb.fence`.
 
     Raises:
         ManifestError: if a column or label is missing or a path stands twice.
@@ -58,7 +60,7 @@ def list_clips(path: Path) -> list[Row]:
             f"expected a CSV with the columns path and label, got the folder "
             f"{shown(path)}"
         )
-    return read_manifest(path)
+    return read_manifest(path, outside=outside)
 
 
 def prepare_clips(
@@ -66,6 +68,7 @@ def prepare_clips(
     cards: Sequence[Card],
     *,
     workers: int = 1,
+    allowance: Allowance | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> RawClips:
     """Prepare every clip for every network, as `predict` does.
@@ -77,6 +80,7 @@ def prepare_clips(
         rows: the clips.
         cards: what the networks expect.
         workers: processes that work side by side.
+        allowance: what a clip may take; None means anything.
         progress: called with how many of how many clips are done.
 
     Raises:
@@ -90,10 +94,10 @@ def prepare_clips(
     known: dict[int, Row] = {}
     faults: dict[str, str] = {}
     notes: Counter[str] = Counter()
+    limits = limits_of(allowance, lambda job: job[1].path)
     jobs: list[Job] = [(n, row, tuple(cards)) for n, row in enumerate(rows)]
-    for done, outcome in enumerate(
-        engine.run(_prepared, jobs, workers=workers), start=1
-    ):
+    outcomes = engine.run(_prepared, jobs, workers=workers, limits=limits)
+    for done, outcome in enumerate(outcomes, start=1):
         number, row, _ = outcome.job
         if outcome.result is None:
             faults[str(row.path)] = str(outcome.fault)
@@ -157,15 +161,10 @@ def _prepared(job: Job) -> tuple[Row, list[Levels], set[str]]:
         height=height,
         width=width,
         checksum=sha256(row.path),
-        **_size_of(row.path),
     )
-    return known, seen, notes
+    return _with_size(known, first), seen, notes
 
 
-def _size_of(path: Path) -> dict[str, Any]:
-    """Return what a manifest says of the clip's own size; nothing of sound alone."""
-    try:
-        header = read_header(path)
-    except MediaError:
-        return {}
-    return {"source_width": header.width, "source_height": header.height}
+def _with_size(row: Row, sample: Sample) -> Row:
+    width, height = size_on_screen(sample)
+    return replace(row, source_width=width, source_height=height)

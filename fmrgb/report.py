@@ -14,9 +14,9 @@ from jinja2 import Environment
 
 from fmrgb import page, plots, verdict
 from fmrgb.build import write_failed
+from fmrgb.cells import write_csv
 from fmrgb.evaluate import Evaluation
-from fmrgb.files import make_folder, whole_file
-from fmrgb.manifest import write_csv
+from fmrgb.files import make_folder, shown, whole_file
 from fmrgb.metrics import Predictions
 from fmrgb.mistakes import mistakes_sheet, worst_mistakes
 from fmrgb.sample import Sample, load_sample
@@ -78,7 +78,9 @@ def write_report(folder: Path, story: Story) -> Path:
     _write(folder / "metrics.json", json.dumps(story.scores, indent=1).encode())
     write_predictions(folder / "predictions.csv", story.predictions)
     template = files("fmrgb").joinpath("report.html").read_text(encoding="utf-8")
-    jinja = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    jinja = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_tame
+    )
     html = jinja.from_string(template).render(
         story=story,
         main=story.main,
@@ -90,6 +92,11 @@ def write_report(folder: Path, story: Story) -> Path:
     )
     _write(folder / "report.html", html.encode("utf-8", "replace"))
     return folder / "report.html"
+
+
+def _tame(value: Any) -> Any:
+    """Escape what would move the cursor of a terminal or turn a line around."""
+    return shown(value) if isinstance(value, str) else value
 
 
 def _draw(story: Story, mistakes: list[dict[str, Any]]) -> dict[str, bytes]:

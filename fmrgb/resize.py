@@ -15,12 +15,14 @@ import ffmpeg
 from fmrgb import engine
 from fmrgb.errors import MediaError
 from fmrgb.ffmpeg_program import ENCODER, Children, Program, find_program
-from fmrgb.files import find_files, shown, sweep_parts, whole_file
-from fmrgb.media import Header, decode_to_end, read_header
+from fmrgb.files import find_files, refuse_changed, shown, stamp, whole_file
+from fmrgb.header import Header, read_header
+from fmrgb.leftovers import sweep_parts
+from fmrgb.limits import Allowance
+from fmrgb.media import decode_to_end, only_this
 from fmrgb.names import copy_path, is_copy
+from fmrgb.origin import TAG, Origin, carried_by, origin_of
 
-LIMIT_S = 300.0  # a run may take this long, and
-LIMIT_PER_S = 120.0  # this much longer for every second of the clip
 _SOURCE, _COPY = "file:source", "file:copy"  # stand for the names until the very end
 
 
@@ -52,6 +54,7 @@ def resize(
     mag: float = 3.0,
     crf: int = 20,
     workers: int = 1,
+    allowance: Allowance | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ResizeResult:
     """Write a smaller copy beside every mp4; the sound is copied byte for byte.
@@ -61,6 +64,7 @@ def resize(
         mag: width and height are divided by this number, 1 or more, and made even.
         crf: x264 quality, 0 (lossless) to 51 (worst).
         workers: how many clips at once.
+        allowance: what a clip may take; None means what its length lets expect.
         progress: called with how many of how many are done.
 
     Raises:
@@ -75,7 +79,7 @@ def resize(
     sweep_parts(target)
     # Few clips on many cores: each ffmpeg takes its share of them.
     threads = max(1, workers // max(1, len(todo)))
-    resizer = _Resizer(find_program(), mag, crf, threads)
+    resizer = _Resizer(find_program(), mag, crf, threads, allowance or Allowance())
     made: list[Resized] = []
     try:
         outcomes = engine.run(resizer.resize, todo, workers=workers, kind="threads")
@@ -121,33 +125,42 @@ def _result(
 class _Resizer:
     """Makes copies, from any thread."""
 
-    def __init__(self, program: Program, mag: float, crf: int, threads: int) -> None:
+    def __init__(
+        self, program: Program, mag: float, crf: int, threads: int, may: Allowance
+    ) -> None:
         self.children = Children()
         self._program = program
         self._mag = mag
         self._crf = crf
         self._threads = threads
+        self._may = may
 
     def resize(self, clip: Path) -> Resized:
         """Make the copy of one clip, unless a sound one is there."""
         header = read_header(clip)
+        before = stamp(clip)
         copy = copy_path(clip)
         made = not self._is_done(clip, header, copy)
         if made:
             with whole_file(copy) as part:
-                limit_s = LIMIT_S + LIMIT_PER_S * header.seconds
-                command = self._command(clip, part)
-                self.children.run(command, limit_s=limit_s, about=clip)
+                command = self._command(clip, part, origin_of(clip))
+                # By its bytes: its header may tell any length.
+                limits = self._may.limits(clip)
+                self.children.run(command, limits=limits, about=clip)
                 if fault := self._fault(clip, header, part):
                     raise MediaError(
                         f"{shown(clip)}: ffmpeg's copy is not sound: {fault}"
                     )
+                refuse_changed(clip, before)
         return Resized(copy, made, clip.stat().st_size, copy.stat().st_size)
 
     def _is_done(self, clip: Path, header: Header, copy: Path) -> bool:
         if not copy.is_file() or copy.stat().st_mtime_ns < clip.stat().st_mtime_ns:
             return False
-        return self._fault(clip, header, copy) is None
+        if self._fault(clip, header, copy) is not None:
+            return False
+        origin = carried_by(copy)
+        return origin is None or origin.n_bytes == clip.stat().st_size
 
     def _fault(self, clip: Path, header: Header, copy: Path) -> str | None:
         """Return what the copy lacks, None if nothing."""
@@ -158,7 +171,7 @@ class _Resizer:
         if small.has_sound != header.has_sound:
             words = {True: "a sound track", False: "no sound track"}
             return f"expected {words[header.has_sound]}, got {words[small.has_sound]}"
-        # The header's sides are those before rotation, the copy's are upright.
+        # The header's sides are those before any rotation, the copy's are upright.
         wanted = {self._side(header.width), self._side(header.height)}
         if {small.width, small.height} != wanted:
             sides = " x ".join(map(str, sorted(wanted)))
@@ -174,9 +187,9 @@ class _Resizer:
     def _side(self, pixels: int) -> int:
         return 2 * max(1, math.floor(pixels / self._mag / 2 + 0.5))
 
-    def _command(self, clip: Path, copy: Path) -> list[str]:
+    def _command(self, clip: Path, copy: Path, origin: Origin) -> list[str]:
         """Return ffmpeg's argument list; frames keep their own times and number."""
-        source = ffmpeg.input(_SOURCE, protocol_whitelist="file", threads=self._threads)
+        source = ffmpeg.input(_SOURCE, **only_this(clip), threads=self._threads)
         # By ffmpeg's own sizes, which it knows after it has turned the picture upright.
         sides = {s: f"2*max(1,round(i{s}/{self._mag!r}/2))" for s in ("w", "h")}
         settings = {
@@ -186,6 +199,7 @@ class _Resizer:
             **self._program.keep_times,
             "movflags": "+faststart",
             "map_chapters": -1,
+            "metadata": f"{TAG}={origin.words()}",
         }
         # Moving pictures only (V, not v), and whatever sound there is.
         output = ffmpeg.output(

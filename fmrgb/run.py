@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fmrgb.audit import Audit, audit
+from fmrgb.callbacks import diverged
 from fmrgb.census import Census, count
 from fmrgb.checkpoint import load_checkpoint
 from fmrgb.evaluate import predict_rows
@@ -194,10 +195,10 @@ def _run_split(
         facts=_facts(material, known.census)
         + begun_with
         + (found.told if found else []),
-        warnings=known.warnings,
+        warnings=known.warnings + diverged(trained.history),
     )
     report = write_report(folder, story)
-    faults, warnings = material.faults, known.warnings
+    faults, warnings = material.faults, story.warnings
     return Run(scores, told["test"], trained, report, faults, warnings, found)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from fmrgb.alone import LOCK
 from fmrgb.errors import InputError
 from fmrgb.files import make_folder, shown, whole_file
 from fmrgb.manifest import Row, write_manifest
@@ -26,9 +27,10 @@ def refuse_used(folder: Path) -> None:
         return
     if folder.is_file():
         raise InputError(f"{shown(folder)} is a file; name a new folder as --output")
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
         raise InputError(
-            f"{shown(folder)} is not empty; name a new --output, so nothing is lost"
+            f"{shown(folder)} is not empty; name a new --output, so nothing is lost, "
+            "or --resume what was begun there"
         )
 
 

@@ -4,8 +4,8 @@ Axes: T frames, H height, W width, C channels; h and w the sides of a mel pictur
 """
 
 import pickle
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrgb.errors import ProgramMissingError, SampleError
-from fmrgb.files import shown, whole_file
+from fmrgb.files import shown, special, whole_file
+from fmrgb.plain import load_plain
+from fmrgb.pt_file import PtFile
 from fmrgb.stack import PICTURE_PLANES, stack
 
 if TYPE_CHECKING:  # prediction by ONNX works where torch is not installed
@@ -26,6 +28,8 @@ DENSE_CHANNELS = {  # how the first version ordered its bare tensors
     5: ("R", "G", "B", "amplitude", "frequency"),
     3: ("gray", "amplitude", "frequency"),
 }
+MOST_CHANNELS = 64  # each is as large as the picture when it is read
+LONGEST_LABEL = 1000  # characters
 DENSE_FPS = np.float32(30)  # the first version's frames per second
 _NEEDED = (
     "visual",
@@ -86,6 +90,49 @@ class Sample:
         return stack(self.visual[index], sound, channels or self.channels)
 
 
+@contextmanager
+def sample_file(path: Path) -> Iterator[PtFile]:
+    """Open a sample for writing, whole or not at all.
+
+    Its pictures are appended to what this yields, then `finish_sample` ends it.
+
+    Raises:
+        DiskFullError: if there is no room left.
+    """
+    with whole_file(path) as part, open(part, "w+b") as file:
+        opened = PtFile(file)
+        try:
+            yield opened
+        finally:
+            opened.give_up()
+
+
+def finish_sample(opened: PtFile, sample: Sample) -> None:
+    """Write all of a sample but its pictures, which were appended before.
+
+    Raises:
+        SampleError: if its arrays do not fit together.
+    """
+    _check(sample, "the sample to be written")
+    if opened.n_bytes != sample.visual.size:
+        raise SampleError(
+            f"expected pictures of {sample.visual.size} bytes, got {opened.n_bytes}"
+        )
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "visual": sample.visual,
+        "sound": sample.sound,
+        "channels": list(sample.channels),
+        "times": sample.times.astype(np.float32, copy=False),
+        "has_sound": sample.has_sound,
+        "silent": sample.silent,
+        "label": sample.label,
+        "meta": sample.meta,
+    }
+    opened.finish(content, appended="visual")
+
+
 def save_sample(path: Path, sample: Sample) -> None:
     """Write a sample, whole or not at all; the same sample gives the same bytes.
 
@@ -93,35 +140,10 @@ def save_sample(path: Path, sample: Sample) -> None:
         SampleError: if its arrays do not fit together.
         DiskFullError: if there is no room left.
     """
-    import torch
-
-    _check(sample, "the sample to be written")
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "visual": _tensor(sample.visual),
-        "sound": {name: _tensor(plane) for name, plane in sample.sound.items()},
-        "channels": list(sample.channels),
-        "times": _tensor(sample.times),
-        "has_sound": sample.has_sound,
-        "silent": sample.silent,
-        "label": sample.label,
-        "meta": sample.meta,
-    }
-    with whole_file(path) as part, open(part, "wb") as file:
-        try:
-            # Given a file, not a name: torch puts the name it is given into the bytes.
-            torch.save(content, file)
-        except RuntimeError as error:
-            # torch hides the system's word (a full disk, say) behind its own.
-            raise error.__context__ if error.__context__ else error from error
-
-
-def _tensor(array: NDArray[Any]) -> "torch.Tensor":
-    import torch
-
-    # torch saves all that a view is a part of, and refuses strides below 0.
-    return torch.from_numpy(np.ascontiguousarray(array))
+    with sample_file(path) as opened:
+        for frame in sample.visual:
+            opened.append(frame)
+        finish_sample(opened, sample)
 
 
 def load_sample(path: Path) -> Sample:
@@ -139,13 +161,14 @@ def load_sample(path: Path) -> Sample:
     if isinstance(content, torch.Tensor):
         return _from_dense(content, path)
     name = shown(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    # As text: what a stranger's file has there may not let itself be compared.
+    if not isinstance(content, dict) or str(content.get("format")) != FORMAT:
         raise SampleError(
             f"{name} is not an fmrgb sample; make samples with create_fmrgbdata"
         )
-    if content.get("version") != VERSION:
+    if (version := f"{content.get('version')!r:.40}") != str(VERSION):
         raise SampleError(
-            f"{name} has sample version {content.get('version')!r}, this program reads "
+            f"{name} has sample version {version}, this program reads "
             f"{VERSION}; update fmrgb or make the sample again"
         )
     if missing := [key for key in _NEEDED if key not in content]:
@@ -156,11 +179,12 @@ def load_sample(path: Path) -> Sample:
             sound={str(k): plane.numpy() for k, plane in content["sound"].items()},
             channels=tuple(map(str, content["channels"])),
             times=content["times"].numpy(),
-            has_sound=bool(content["has_sound"]),
-            silent=bool(content["silent"]),
-            label=str(content["label"]),
+            has_sound=content["has_sound"],
+            silent=content["silent"],
+            label=content["label"],
             meta=dict(content["meta"]),
         )
+        _check_words(sample)
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise SampleError(f"{name} is not a sound sample: {error}") from error
     _check(sample, name)
@@ -168,16 +192,14 @@ def load_sample(path: Path) -> Sample:
 
 
 def _load(path: Path) -> Any:
-    torch = _torch(path)
+    _need_torch(path)
     name = shown(path)
     if path.is_dir():
         raise SampleError(f"expected a .pt sample, got the folder {name}")
+    if kind := special(path):
+        raise SampleError(f"{name} is a {kind}, not a file; leave it out")
     try:
-        # No memory map opens torch's legacy format, or a name that is not UTF-8.
-        if zipfile.is_zipfile(path) and _is_utf8(str(path)):
-            return torch.load(path, weights_only=True, mmap=True)
-        with open(path, "rb") as file:
-            return torch.load(file, weights_only=True)
+        return load_plain(path, mmap=True)
     except FileNotFoundError:
         raise SampleError(f"no such sample: {name}") from None
     except pickle.UnpicklingError as error:
@@ -193,23 +215,14 @@ def _load(path: Path) -> Any:
         ) from error
 
 
-def _torch(path: Path) -> Any:
+def _need_torch(path: Path) -> None:
     try:
-        import torch
+        import torch  # noqa: F401
     except ModuleNotFoundError:
         raise ProgramMissingError(
             f"{shown(path)}: samples are read by torch, which is not installed: pip "
             "install torch, or give the clip itself"
         ) from None
-    return torch
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # surrogates stand for bytes that are no UTF-8
-        return False
-    return True
 
 
 def _from_dense(tensor: "torch.Tensor", path: Path) -> Sample:
@@ -239,6 +252,17 @@ def _from_dense(tensor: "torch.Tensor", path: Path) -> Sample:
     return sample
 
 
+def _check_words(sample: Sample) -> None:
+    """Raise TypeError or ValueError if a file's plain values are not what they name."""
+    if not isinstance(sample.label, str) or len(sample.label) > LONGEST_LABEL:
+        raise ValueError(f"its label is no text of up to {LONGEST_LABEL} characters")
+    if not (isinstance(sample.has_sound, bool) and isinstance(sample.silent, bool)):
+        raise TypeError("has_sound and silent are not true or false")
+    for key in ("options", "source"):
+        if not isinstance(sample.meta.get(key, {}), dict):
+            raise TypeError(f"its {key} are no names with values")
+
+
 def _check(sample: Sample, name: str) -> None:
     """Raise SampleError, saying what was expected, if arrays do not fit together."""
     visual = sample.visual
@@ -259,6 +283,14 @@ def _check(sample: Sample, name: str) -> None:
                 f"{name}: expected {plane_name} uint8 [{n_frames}] or [{n_frames}, h, "
                 f"w], got {plane.dtype} {list(plane.shape)}"
             )
+    if sample.times.dtype.kind != "f" or not np.isfinite(sample.times).all():
+        raise SampleError(f"{name}: expected times as finite numbers of s")
+    n_channels = len(sample.channels)
+    if not 1 <= n_channels <= MOST_CHANNELS or len({*sample.channels}) < n_channels:
+        raise SampleError(
+            f"{name}: expected 1 to {MOST_CHANNELS} channels, each once, got "
+            f"{n_channels}"
+        )
     known = {*PICTURE_PLANES[visual.shape[-1]], *sample.sound}
     if strange := [c for c in sample.channels if c not in known]:
         raise SampleError(f"{name} names channels it does not hold: {strange}")

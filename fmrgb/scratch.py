@@ -1,14 +1,19 @@
 """From files that come and go to a folder that stays small and goes at the end."""
 
+import os
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from fmrgb.leftovers import HOST, alive
 
 OLDEST_S = 3600.0  # s; files that nobody has touched for so long go
 PREFIX = "fmrgb_page_"
+_OWNED = re.compile(rf"{PREFIX}(?P<host>\w+)-(?P<pid>\d+)_\w+")
 
 
 class Scratch:
@@ -56,10 +61,29 @@ class Scratch:
             pass
 
 
+def sweep_killed() -> int:
+    """Remove the folders of pages on this machine that were killed; count them."""
+    removed = 0
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        match = _OWNED.fullmatch(folder.name)
+        if not match or match["host"] != HOST or alive(int(match["pid"])):
+            continue
+        # Not what another user put there under such a name, or a link.
+        with suppress(OSError):
+            if folder.lstat().st_uid == os.getuid() and not folder.is_symlink():
+                shutil.rmtree(folder)
+                removed += 1
+    return removed
+
+
 @contextmanager
 def scratch(most_bytes: int) -> Iterator[Scratch]:
-    """Give a temporary folder of this process; remove it with all it holds."""
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    """Give a temporary folder of this process; remove it with all it holds.
+
+    Those that killed processes of this machine left go, too.
+    """
+    sweep_killed()
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{HOST}-{os.getpid()}_"))
     try:
         yield Scratch(folder, most_bytes)
     finally:

@@ -84,3 +84,11 @@ def _resized(frame: NDArray[Any], side: tuple[int, int], how: int) -> NDArray[An
         for c in range(frame.shape[2])
     ]
     return np.stack(planes, axis=-1)
+
+
+def size_on_screen(sample: Sample) -> tuple[int | None, int | None]:
+    """Return the width and height of a sample's clip; None where it tells none."""
+    match sample.meta.get("size"):
+        case [int(width), int(height)]:
+            return width, height
+    return None, None

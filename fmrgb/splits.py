@@ -1,15 +1,14 @@
 """From labels and groups to splits that do not leak, and facts that go with labels."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fmrgb import facts
+from fmrgb.deal import Numbers, deal, numbered, sources_per_label
 from fmrgb.errors import ManifestError
 from fmrgb.files import shown
 from fmrgb.manifest import SPLITS, Row
@@ -28,23 +27,35 @@ def sources(rows: Sequence[Row]) -> list[str]:
     That is the group, else the same bytes, else the row; groups that hold the same
     bytes count as one, under the first of their names.
     """
+    names = [split_groups(row, number) for number, row in enumerate(rows)]
+    places = numbered(names)
+    holders: dict[str, int] = {}
+    ties = []  # of a source that holds some bytes and the first that holds them
+    for row, place in zip(rows, places.tolist(), strict=True):
+        first = holders.setdefault(row.checksum, place) if row.checksum else place
+        if first != place:
+            ties.append((first, place))
+    if not ties:
+        return names
+    return _tied(names, places, ties)
+
+
+def _tied(
+    names: Sequence[str], places: Numbers, ties: Sequence[tuple[int, int]]
+) -> list[str]:
+    """Give sources that are tied to each other the first of their names."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    names = [split_groups(row, number) for number, row in enumerate(rows)]
-    place = {name: i for i, name in enumerate(sorted(set(names)))}
-    holders = defaultdict(list)
-    for row, name in zip(rows, names, strict=True):
-        holders[row.checksum or name].append(place[name])
-    # Each bytes' first holder is tied to its others.
-    ties = [(have[0], other) for have in holders.values() for other in have]
-    ones = np.ones(len(ties))
-    graph = coo_array((ones, np.array(ties).T), shape=(len(place), len(place)))
+    n_sources = places.max() + 1
+    graph = coo_array(
+        (np.ones(len(ties)), np.array(ties).T), shape=(n_sources, n_sources)
+    )
     _, parts = connected_components(graph, directed=False)
-    first: dict[int, str] = {}
-    for name, i in place.items():
-        first.setdefault(parts[i], name)
-    return [first[parts[place[name]]] for name in names]
+    # Places are in the order of the names.
+    _, first = np.unique(parts, return_index=True)
+    name_of = dict(zip(places.tolist(), names, strict=True))
+    return [name_of[first[parts[place]]] for place in places.tolist()]
 
 
 def split(
@@ -66,16 +77,14 @@ def split(
         raise ManifestError(
             f"{marked} of {len(rows)} rows carry a split; fill the column or empty it"
         )
-    labels = np.array([row.label for row in rows])
-    groups = np.array(sources(rows))
+    labels, groups = [row.label for row in rows], numbered(sources(rows))
     names = np.full(len(rows), "train", dtype=object)
-    test = _take(labels, groups, test_size, seed, needed=3)
-    names[test] = "test"
+    every = np.arange(len(rows))
+    names[_take(labels, groups, every, test_size, seed, needed=3)] = "test"
     rest = np.flatnonzero(names == "train")
     share = val_size / (1 - test_size)
-    val = _take(labels[rest], groups[rest], share, seed, needed=2)
-    names[rest[val]] = "val"
-    result = [replace(row, split=str(s)) for row, s in zip(rows, names, strict=True)]
+    names[_take(labels, groups, rest, share, seed, needed=2)] = "val"
+    result = [replace(row, split=s) for row, s in zip(rows, names, strict=True)]
     _check_splits(result)
     return result
 
@@ -90,60 +99,58 @@ def folds(
     Raises:
         ManifestError: if a label has fewer groups than folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    labels = np.array([row.label for row in rows])
-    groups = np.array(sources(rows))
-    for label in sorted(set(labels)):
-        n_groups = len(set(groups[labels == label]))
-        if n_groups < n_folds:
-            raise ManifestError(
-                f"label {str(label)!r} has {n_groups} group(s) of clips, too few for "
-                f"{n_folds} folds; give fewer --folds"
-            )
-    cut = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    labels, groups = [row.label for row in rows], numbered(sources(rows))
+    numbers = numbered(labels)
+    n_groups = sources_per_label(numbers, groups)
+    if (n_groups < n_folds).any():
+        few = int(np.argmax(n_groups < n_folds))
+        raise ManifestError(
+            f"label {sorted(set(labels))[few]!r} has {n_groups[few]} group(s) of clips,"
+            f" too few for {n_folds} folds; give fewer --folds"
+        )
     every = []
-    for _, test in cut.split(labels, labels, groups):
+    for test in deal(numbers, groups, n_folds, seed=seed):
         names = np.full(len(rows), "train", dtype=object)
         names[test] = "test"
         rest = np.flatnonzero(names == "train")
-        share = val_size * n_folds / (n_folds - 1)
-        val = _take(labels[rest], groups[rest], min(share, 0.5), seed, needed=2)
-        names[rest[val]] = "val"
-        marked = [
-            replace(row, split=str(s)) for row, s in zip(rows, names, strict=True)
-        ]
+        share = min(val_size * n_folds / (n_folds - 1), 0.5)
+        names[_take(labels, groups, rest, share, seed, needed=2)] = "val"
+        marked = [replace(row, split=s) for row, s in zip(rows, names, strict=True)]
         _check_splits(marked)
         every.append(marked)
     return every
 
 
 def _take(
-    labels: NDArray[Any], groups: NDArray[Any], share: float, seed: int, *, needed: int
-) -> NDArray[np.int64]:
-    """Choose about `share` of the rows: some of up to ten group-aware folds.
+    labels: Sequence[str],
+    groups: Numbers,
+    among: Numbers,
+    share: float,
+    seed: int,
+    *,
+    needed: int,
+) -> Numbers:
+    """Choose about `share` of the rows `among` all: some of up to ten dealt parts.
 
     Every label needs `needed` groups: one for each split that is still to be filled.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     part = Fraction(share).limit_denominator(MAX_FOLDS)
     part = min(max(part, Fraction(1, MAX_FOLDS)), Fraction(MAX_FOLDS - 1, MAX_FOLDS))
-    per_label = {str(k): len(set(groups[labels == k])) for k in sorted(set(labels))}
-    fewest = min(per_label, key=lambda k: per_label[k])
-    n_folds = part.denominator
-    if per_label[fewest] < needed:
+    words = [labels[n] for n in among]
+    numbers, held = numbered(words), np.unique(groups[among], return_inverse=True)[1]
+    per_label = sources_per_label(numbers, held)
+    fewest = int(per_label.min())
+    if fewest < needed:
+        label = sorted(set(words))[int(per_label.argmin())]
         raise ManifestError(
-            f"label {fewest!r} has {per_label[fewest]} group(s) of clips; training, "
+            f"label {label!r} has {fewest} group(s) of clips; training, "
             "validation and test need one each: add clips or leave the label out"
         )
-    if n_folds > per_label[fewest]:
-        n_folds = per_label[fewest]
-    n_taken = max(1, min(n_folds - 1, round(float(part) * n_folds)))
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    parts = [taken for _, taken in folds.split(labels, labels, groups)]
+    n_parts = min(part.denominator, fewest)
+    n_taken = max(1, min(n_parts - 1, round(float(part) * n_parts)))
+    parts = [among[dealt] for dealt in deal(numbers, held, n_parts, seed=seed)]
     # By chance: the first parts always hold the groups with the fewest labels.
-    chosen = np.random.default_rng(seed).permutation(n_folds)[:n_taken]
+    chosen = np.random.default_rng(seed).permutation(n_parts)[:n_taken]
     return np.concatenate([parts[k] for k in chosen])
 
 
@@ -175,25 +182,36 @@ def check_labels(rows: Sequence[Row]) -> None:
 
 def leaks(rows: Sequence[Row]) -> list[str]:
     """Return one sentence for every group, and all same bytes, in several splits."""
-    groups, copies = defaultdict(list), defaultdict(list)
-    for row in rows:
-        groups[row.group].append(row)
-        copies[row.checksum].append(row)
-    told = []
-    for name, held in groups.items():
-        if name and (places := _places(held)):
-            told.append(f"group {name!r} lies in {places}")
-    for name, held in copies.items():
-        if name and (places := _places(held)):
-            clips = " and ".join(shown(row.path.name) for row in held[:2])
-            told.append(f"{clips} come from the same bytes and lie in {places}")
+    told = [
+        f"group {name!r} lies in {_places(held)}"
+        for name, held in _astride(rows, lambda row: row.group).items()
+    ]
+    for held in _astride(rows, lambda row: row.checksum).values():
+        clips = " and ".join(shown(row.path.name) for row in held[:2])
+        told.append(f"{clips} come from the same bytes and lie in {_places(held)}")
     return told
 
 
+def _astride(
+    rows: Sequence[Row], name_of: Callable[[Row], str]
+) -> dict[str, list[Row]]:
+    """Return the rows of every name that lies in several splits."""
+    homes: dict[str, str] = {}
+    strays = set()
+    for row in rows:
+        name = name_of(row)
+        if name and row.split and homes.setdefault(name, row.split) != row.split:
+            strays.add(name)
+    held: dict[str, list[Row]] = defaultdict(list)
+    for row in rows if strays else ():
+        if row.split and name_of(row) in strays:
+            held[name_of(row)].append(row)
+    return held
+
+
 def _places(rows: Sequence[Row]) -> str:
-    """Name the splits of rows, or nothing if it is one."""
-    found = [name for name in SPLITS if any(row.split == name for row in rows)]
-    return " and ".join(found) if len(found) > 1 else ""
+    """Name the splits of rows."""
+    return " and ".join(p for p in SPLITS if any(row.split == p for row in rows))
 
 
 def warn_of_shortcuts(rows: Sequence[Row]) -> list[str]:

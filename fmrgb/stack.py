@@ -70,5 +70,7 @@ def spread(plane: Plane, n_frames: int, height: int, width: int) -> Plane:
 
 def to_gray(frames_THWC: Plane) -> Plane:
     """Turn RGB frames [T, H, W, 3] into luma [T, H, W, 1] (ITU-R BT.601 weights)."""
-    gray = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames_THWC]
-    return np.stack(gray)[..., None].astype(np.uint8, copy=False)
+    gray_THW = np.empty(frames_THWC.shape[:3], np.uint8)
+    for gray, frame in zip(gray_THW, frames_THWC, strict=True):
+        gray[:] = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    return gray_THW[..., None]

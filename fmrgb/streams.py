@@ -14,6 +14,7 @@ from fmrgb import media
 from fmrgb.errors import MediaError, NoPictureError
 from fmrgb.files import shown
 from fmrgb.tracks import duration_s
+from fmrgb.whole import check_whole
 
 Frame = av.VideoFrame | av.AudioFrame
 
@@ -65,7 +66,7 @@ def open_recording(path: Path, threads: int = 1) -> Iterator[Stream]:
         MediaError: if it cannot be opened, or has neither picture nor sound.
     """
     with media.opened(path) as container:
-        media.check_whole(container, path)
+        check_whole(container, path)
         try:
             video = media.picture_of(container, path, threads)
         except NoPictureError:
@@ -94,7 +95,7 @@ def _to_its_end(container: Any, video: Any, path: Path) -> Iterator[Frame]:
             lasts_s = frame.samples / frame.sample_rate
         end = max(end, (frame.time or 0.0) + lasts_s)
         yield frame
-    media.check_whole(container, path, end)
+    check_whole(container, path, end)
 
 
 @contextmanager
@@ -125,6 +126,13 @@ def open_live(address: str) -> Iterator[Stream]:
             raise MediaError(
                 f"{without_secrets(address)} has neither picture nor sound"
             )
+        if video and video.codec_context is None:
+            raise MediaError(
+                f"{without_secrets(address)} sends a picture that is coded in a way "
+                "that this FFmpeg does not know"
+            )
+        if video:
+            video.codec_context.options = {"max_pixels": str(media.MAX_PIXELS)}
         yield Stream(
             _arriving(container, video, address),
             media.fps_of(video) if video else None,

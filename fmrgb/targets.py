@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+from fmrgb.cells import read_csv
 from fmrgb.errors import InputError
+from fmrgb.fence import Fence
 from fmrgb.files import find_files, shown
-from fmrgb.manifest import read_csv
 from fmrgb.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from fmrgb.names import SAMPLE, copy_path
 
 LIST = ".csv"
 
 
-def find_targets(target: Path, *, with_sound: bool) -> list[Path]:
+def find_targets(
+    target: Path, *, with_sound: bool, outside: bool = False
+) -> list[Path]:
     """List the clips that a target stands for.
 
     Of a folder these are its videos and sound files, without the originals of which a
@@ -21,10 +24,11 @@ def find_targets(target: Path, *, with_sound: bool) -> list[Path]:
         target: a clip, a sample, a folder, or a CSV with a column `path`, whose paths
             are relative to its own folder.
         with_sound: whether files of sound alone can be judged.
+        outside: let paths of a CSV lead out of its folder; see `fmrgb.fence`.
 
     Raises:
         InputError: if there is no such target, or nothing in it.
-        ManifestError: if the CSV has no such column or no line.
+        ManifestError: if the CSV has no such column, or a path leads out of its folder.
     """
     if target.is_dir():
         suffixes = VIDEO_SUFFIXES + (SOUND_SUFFIXES if with_sound else ())
@@ -36,7 +40,8 @@ def find_targets(target: Path, *, with_sound: bool) -> list[Path]:
         return [path for path in found if copy_path(path) not in present]
     if target.suffix.lower() == LIST:
         named = [record["path"] for record in read_csv(target, ("path",))]
-        paths = list(dict.fromkeys(target.parent / name for name in named if name))
+        fence = Fence(target, outside=outside)
+        paths = list(dict.fromkeys(fence.path(name) for name in named if name))
         if not paths:
             raise InputError(f"{shown(target)} lists no clip")
         return paths

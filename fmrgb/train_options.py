@@ -14,6 +14,7 @@ from fmrgb.fields import (
     frame_size,
     needed,
     option,
+    outside_switch,
     switch,
 )
 from fmrgb.options import ToolOptions, WorkerOptions
@@ -47,6 +48,7 @@ class TrainOptions(ToolOptions):
 
     data: Path = needed("a manifest (CSV) or a folder <label>/<sample>.pt")
     output: Path = option(Path("run"), "run folder to write; must be new or empty")
+    outside: bool = outside_switch()
     dry_run: bool = switch("only audit the data and try one batch; write nothing")
     labels: Optional[Path] = option(
         None,
@@ -206,6 +208,7 @@ class EvaluateOptions(WorkerOptions):
         "recording; they are prepared as predict does",
         said="--data is given",
     )
+    outside: bool = outside_switch()
     against: Optional[Path] = option(
         None,
         "another checkpoint, to compare with on the same clips: paired bootstrap and "

@@ -4,7 +4,6 @@ Axes: B batch, C channels, T frames, H height, W width.
 """
 
 import math
-import pickle
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from fmrgb.arena import freed_memory_is_kept
 from fmrgb.callbacks import Bar, History, SeedOfEpoch, WholeFiles, only_our_words
 from fmrgb.card import Card, View
 from fmrgb.errors import TrainingError
@@ -30,6 +30,7 @@ from fmrgb.files import shown
 from fmrgb.learner import Learner, Settings
 from fmrgb.loader import ClipSet, batches, class_weights, statistics
 from fmrgb.manifest import Row
+from fmrgb.plain import load_plain
 from fmrgb.precision import choose_precision
 from fmrgb.pretrained import Taken
 from fmrgb.trial import ctrl_c_goes_on, or_what_would_fit
@@ -89,7 +90,7 @@ def train(
     last = folder / "last.ckpt"
     begun: list[dict[str, float]] = []
     if resume and last.is_file():
-        begun, precision = _begun(last)
+        begun, precision = resumable(last)
         settings = replace(settings, precision=precision)
     learner = Learner(card, settings, weights)
     if begun and is_over(begun, settings):
@@ -182,7 +183,7 @@ def _fit(
     mean = _averaging(math.ceil(len(loaders["train"]) / settings.accumulate))
     seeds = SeedOfEpoch(settings.seed)
     callbacks = [seeds, mean, history, stopper, *others, best, last]
-    with only_our_words(), ctrl_c_goes_on():
+    with only_our_words(), ctrl_c_goes_on(), freed_memory_is_kept():
         trainer = _trainer(settings, folder, callbacks + ([] if quiet else [Bar()]))
         trainer.fit(
             learner,
@@ -262,13 +263,20 @@ def is_over(history: Sequence[dict[str, float]], settings: Settings) -> bool:
     return len(losses) >= settings.epochs or since_best >= settings.patience
 
 
-def _begun(checkpoint: Path) -> tuple[list[dict[str, float]], str]:
-    """Return the history and the precision that a checkpoint of a run holds."""
+def resumable(checkpoint: Path) -> tuple[list[dict[str, float]], str]:
+    """Return the history and the precision that a checkpoint of a run holds.
+
+    Raises:
+        TrainingError: if it is damaged, would run code, or holds none of a run.
+    """
     try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        history = list(content["callbacks"][History.__qualname__]["rows"])
+        content = load_plain(checkpoint)
+        rows = content["callbacks"][History.__qualname__]["rows"]
+        history = [{str(k): float(v) for k, v in row.items()} for row in rows]
+        if not all("val_loss" in row for row in history):
+            raise ValueError("its history names no val_loss")
         return history, str(content["precision"])
-    except (pickle.UnpicklingError, OSError, RuntimeError, KeyError, EOFError) as error:
+    except Exception as error:  # damaged bytes make the unpickler raise anything at all
         raise TrainingError(
             f"{shown(checkpoint)} cannot be resumed from: {error}; train anew"
         ) from error

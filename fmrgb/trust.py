@@ -7,6 +7,11 @@ fitted like the temperature of Guo et al. 2017 (arXiv:1706.04599): they minimise
 cross entropy on the validation clips. An answer that only knows the training clips by
 heart comes out with little trust. A network with one answer gets its temperature.
 
+The joint answer speaks only where it earns its place: it must make the validation clips
+likelier by more than one more parameter does by chance, by the Bayesian information
+criterion (Schwarz 1978, doi:10.1214/aos/1176344136). Where the senses add nothing to
+each other it only says again what they said, and makes both surer than they should be.
+
 Axes: N clips, A answers, K classes, S kinds of clip (neither sense there, picture only,
 sound only, both).
 """
@@ -14,7 +19,7 @@ sound only, both).
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from fmrgb.models import ANSWERS
 
@@ -61,8 +66,26 @@ def fit_trust(
         alone = logits_NAK[there, answer, None]
         trust[kind, answer] = _fit(alone, truth_N[there])[0]
     both = kinds_N == BOTH
-    trust[BOTH] = _fit(logits_NAK[both], truth_N[both])
+    if both.any():
+        trust[BOTH] = _fit_both(logits_NAK[both], truth_N[both])
     return trust
+
+
+def _fit_both(logits_NAK: Floats, truth_N: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the trust [A] in picture, sound and joint; joint is the last."""
+    every = _fit(logits_NAK, truth_N)
+    apart = np.append(_fit(logits_NAK[:, :-1], truth_N), 0.0)
+    with_joint, without = (_loss(logits_NAK, truth_N, one) for one in (every, apart))
+    return every if without - with_joint > np.log(len(truth_N)) / 2 else apart
+
+
+def _loss(
+    logits_NAK: Floats, truth_N: NDArray[np.integer], trust_A: Floats
+) -> np.floating:
+    """Return the cross entropy, summed over the clips, in nats."""
+    log_NK = log_softmax(np.einsum("a,nak->nk", trust_A, logits_NAK), axis=1)
+    loss: np.floating = -log_NK[np.arange(len(truth_N)), truth_N].sum()
+    return loss
 
 
 def _fit(logits_NAK: Floats, truth_N: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -73,12 +96,11 @@ def _fit(logits_NAK: Floats, truth_N: NDArray[np.integer]) -> NDArray[np.float64
     rows = np.arange(len(truth_N))
 
     def loss(trust_A: Floats) -> tuple[float, Floats]:
-        log_NK = log_softmax(np.einsum("a,nak->nk", trust_A, logits), axis=1)
-        wrong_NK = np.exp(log_NK)
+        wrong_NK = softmax(np.einsum("a,nak->nk", trust_A, logits), axis=1)
         wrong_NK[rows, truth_N] -= 1
         slope_A = np.einsum("nk,nak->a", wrong_NK, logits)
         pull = trust_A - start
-        value = -log_NK[rows, truth_N].sum() + PRIOR / 2 * (pull**2).sum()
+        value = _loss(logits, truth_N, trust_A) + PRIOR / 2 * (pull**2).sum()
         return float(value), slope_A + PRIOR * pull
 
     found = minimize(loss, start, jac=True, bounds=[(0, None)] * n_answers)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from fmrgb.align import align, align_times, positions
+from fmrgb.align import Aligner, align, align_times, positions
 from fmrgb.errors import SampleError
 
 LENGTHS = [
@@ -89,3 +89,28 @@ def test_no_frames_are_refused(n_frames, wanted):
         SampleError, match=f"need one frame or more, got {n_frames = }, w"
     ):
         align(np.zeros((n_frames, 4, 6, 5), np.uint8), wanted)
+
+
+@pytest.mark.parametrize("wanted", [7, 64, 150, 200, 333])
+def test_places_rise_to_the_last_frame_for_every_length(wanted):
+    for n_frames in range(1, 400):
+        places = positions(n_frames, wanted)
+        assert (np.diff(places) >= 0).all()
+        assert places[-1] == pytest.approx(n_frames - 1)
+
+
+@pytest.mark.parametrize(("n_frames", "wanted"), [*LENGTHS, (30, 8), (44, 150)])
+def test_frames_that_come_one_by_one_are_aligned_the_same(n_frames, wanted):
+    clip = random_levels(n_frames, 4, 6, 5)
+    aligner = Aligner(n_frames, wanted)
+    made = []
+    for number, frame in enumerate(clip):
+        if aligner.needs(number):
+            made += aligner.add(number, frame)
+    assert np.array_equal(np.stack(made), align(clip, wanted))
+
+
+def test_only_frames_that_something_is_made_of_are_needed():
+    aligner = Aligner(41, 5)
+    assert [n for n in range(50) if aligner.needs(n)] == [0, 10, 20, 30, 40]
+    assert sum(Aligner(150, 64).needs(n) for n in range(150)) == 126

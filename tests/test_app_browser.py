@@ -17,7 +17,8 @@ import pytest
 from test_app import page as serving
 
 from fmrgb.build import prepare
-from fmrgb.manifest import Row, write_csv, write_manifest
+from fmrgb.cells import write_csv
+from fmrgb.manifest import Row, write_manifest
 from fmrgb.media import read_clip
 from fmrgb.sample import save_sample
 

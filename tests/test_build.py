@@ -357,10 +357,10 @@ def test_what_outgrows_memory_gives_the_same_bytes(
         on_disk.append(kwargs["shape"])
         return memmap(*args, **kwargs)
 
-    monkeypatch.setattr("fmrgb.files.np.memmap", spy)
+    monkeypatch.setattr("numpy.memmap", spy)
     make(talkie, tmp_path / "on disk", **recipe)
     monkeypatch.undo()
-    assert (N_FRAMES, HEIGHT, WIDTH, 3) in on_disk
+    assert any(len(shape) == 1 for shape in on_disk)  # the sound
     assert contents(tmp_path / "on disk") == contents(tmp_path / "in memory")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from fmrgb_tools.create_fmrgbdata import main
 
-from fmrgb import files
+from fmrgb.leftovers import HOST
 from fmrgb.manifest import read_manifest
 from fmrgb.sample import load_sample
 
@@ -217,7 +217,7 @@ def test_a_killed_run_goes_on_where_it_stopped(dozen, tmp_path, workers):
     wait_for_the_end(run.pid)
     assert not (tmp_path / "manifest.csv").exists()
     # What a run killed while it wrote would leave.
-    part = f".a.01234567.{files._HOST}-{run.pid}.part.pt"
+    part = f".a.01234567.{HOST}-{run.pid}.part.pt"
     (tmp_path / part).write_bytes(b"half a sample")
     assert_goes_on(target, tmp_path, wanted)
 

@@ -123,7 +123,7 @@ def test_facts_that_go_with_the_label_are_told(done, split, tmp_path):
     rows = read_manifest(split)
     told = [replace(row, has_sound=row.label == "dark") for row in rows]
     write_manifest(tmp_path / "m.csv", told)
-    (warning,) = evaluate(done.trained.best, tmp_path / "m.csv").warnings
+    (warning,) = evaluate(done.trained.best, tmp_path / "m.csv", outside=True).warnings
     assert "no sound track: 12 of 12 bright, 0 of 12 dark" in warning
 
 
@@ -151,7 +151,7 @@ def test_clips_of_one_source_count_as_such(done, split, tmp_path):
     rows = read_manifest(split)
     grouped = [replace(row, group=f"{n % 6}") for n, row in enumerate(rows)]
     write_manifest(tmp_path / "m.csv", grouped)
-    told = evaluate(done.trained.best, tmp_path / "m.csv", repeats=1)
+    told = evaluate(done.trained.best, tmp_path / "m.csv", repeats=1, outside=True)
     assert told.scores["sources"] == 6
     alone = evaluate(done.trained.best, split, repeats=1).scores
     assert alone["sources"] == 24
@@ -187,7 +187,15 @@ def test_the_tool_writes_a_report_and_names_what_it_set_aside(
     rows = [*read_manifest(split), Row(path=broken, label="dark", split="test")]
     write_manifest(tmp_path / "m.csv", rows)
     output = tmp_path / "judged"
-    data = words(done, tmp_path / "m.csv", "--split", "test", "--output", str(output))
+    data = words(
+        done,
+        tmp_path / "m.csv",
+        "--outside",
+        "--split",
+        "test",
+        "--output",
+        str(output),
+    )
     assert tool.main(data) == 1
     said = capsys.readouterr()
     assert said.err.count("\n") == 2

@@ -23,8 +23,9 @@ from fmrgb.card import Card, View
 from fmrgb.checkpoint import KEY, PREFIX, Network
 from fmrgb.explain import explain, film, numbers, sheet
 from fmrgb.explain_options import ExplainOptions
+from fmrgb.header import read_header
 from fmrgb.heat import AGAINST, FOR, Heated, paint, regions, scaled
-from fmrgb.media import read_clip, read_header
+from fmrgb.media import read_clip
 from fmrgb.predict import prepare_sample
 from fmrgb.sample import Sample, save_sample
 from fmrgb.view import look

@@ -11,6 +11,7 @@ import pytest
 
 from fmrgb.errors import MediaError, ProgramMissingError
 from fmrgb.ffmpeg_program import Children, find_program, keep_times
+from fmrgb.limits import Limits
 
 CLIP = Path("a\nb.mp4")
 
@@ -80,7 +81,7 @@ def test_the_last_word_of_a_failure_is_quoted_in_one_line(tmp_path):
         "echo 'Conversion failed!' >&2; exit 1",
     )
     with pytest.raises(MediaError, match="cannot convert it") as caught:
-        Children().run([str(failing)], limit_s=10, about=CLIP)
+        Children().run([str(failing)], limits=Limits(10), about=CLIP)
     assert r"convert it: a\nb.mp4: not today; record" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -88,7 +89,7 @@ def test_the_last_word_of_a_failure_is_quoted_in_one_line(tmp_path):
 def test_a_failure_without_a_word_gives_its_status(tmp_path):
     failing = script(tmp_path / "ffmpeg", "exit 3")
     with pytest.raises(MediaError, match="exit status 3"):
-        Children().run([str(failing)], limit_s=10, about=CLIP)
+        Children().run([str(failing)], limits=Limits(10), about=CLIP)
 
 
 def test_a_full_disk_is_told_apart(tmp_path):
@@ -96,13 +97,13 @@ def test_a_full_disk_is_told_apart(tmp_path):
         tmp_path / "ffmpeg", "echo 'x.mp4: No space left on device' >&2; exit 1"
     )
     with pytest.raises(OSError, match="No space") as caught:
-        Children().run([str(failing)], limit_s=10, about=CLIP)
+        Children().run([str(failing)], limits=Limits(10), about=CLIP)
     assert caught.value.errno == errno.ENOSPC
 
 
 def test_a_program_that_hangs_is_killed():
-    with pytest.raises(MediaError, match="did not end within 0 s and was stopped"):
-        Children().run(["sleep", "60"], limit_s=0.2, about=CLIP)
+    with pytest.raises(MediaError, match="was stopped: it was not done within 0 s"):
+        Children().run(["sleep", "60"], limits=Limits(0.2), about=CLIP)
 
 
 def test_stop_ends_what_runs_and_starts_nothing_more():
@@ -110,7 +111,7 @@ def test_stop_ends_what_runs_and_starts_nothing_more():
 
     def run() -> None:
         try:
-            children.run(["sleep", "60"], limit_s=50, about=CLIP)
+            children.run(["sleep", "60"], limits=Limits(50), about=CLIP)
         except MediaError as error:
             faults.append(str(error))
 
@@ -121,6 +122,6 @@ def test_stop_ends_what_runs_and_starts_nothing_more():
     children.stop()
     thread.join(timeout=10)
     assert not thread.is_alive()
-    assert "exit status -9" in faults[0]
+    assert "was killed (signal 9)" in faults[0]
     with pytest.raises(MediaError, match="stopped before it was begun"):
-        children.run(["true"], limit_s=50, about=CLIP)
+        children.run(["true"], limits=Limits(50), about=CLIP)

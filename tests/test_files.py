@@ -19,9 +19,9 @@ from fmrgb.files import (
     room,
     sha256,
     shown,
-    sweep_parts,
     whole_file,
 )
+from fmrgb.leftovers import HOST, sweep_parts
 
 
 def dead_pid() -> int:
@@ -107,8 +107,8 @@ def test_a_folder_that_cannot_be_written_to_is_told(tmp_path, number):
 
 
 def test_other_faults_of_the_system_pass_unchanged(tmp_path):
-    with pytest.raises(OSError, match="Input/output error"), whole_file(tmp_path / "a"):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    with pytest.raises(OSError, match="Invalid argument"), whole_file(tmp_path / "a"):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
 
 def test_make_folder_makes_parents_and_leaves_nothing_in_them(tmp_path):
@@ -127,7 +127,7 @@ def test_make_folder_refuses_a_file_in_the_way(tmp_path):
 
 
 def test_sweeping_takes_only_what_dead_processes_here_left(tmp_path):
-    host = files._HOST
+    host = HOST
     mine, dead = os.getpid(), dead_pid()
     kept = {
         f".living.{host}-{mine}.part.mp4",
@@ -142,7 +142,7 @@ def test_sweeping_takes_only_what_dead_processes_here_left(tmp_path):
 
 
 def test_sweeping_for_one_file_looks_into_its_own_folder_only(tmp_path):
-    left = f".a.{files._HOST}-{dead_pid()}.part.mp4"
+    left = f".a.{HOST}-{dead_pid()}.part.mp4"
     touch(tmp_path, "clip.mp4", left, f"inner/{left}")
     assert sweep_parts(tmp_path / "clip.mp4") == 1
     assert sorted(os.listdir(tmp_path)) == ["clip.mp4", "inner"]
@@ -152,7 +152,7 @@ def test_sweeping_for_one_file_looks_into_its_own_folder_only(tmp_path):
 def test_what_a_killed_process_left_is_swept_though_nobody_asked_for_its_end(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", ""])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
-    touch(tmp_path, f".a.{files._HOST}-{process.pid}.part.mp4")
+    touch(tmp_path, f".a.{HOST}-{process.pid}.part.mp4")
     assert sweep_parts(tmp_path) == 1
     process.wait()
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from fmrgb.cells import write_csv
 from fmrgb.errors import ManifestError
 from fmrgb.gallery import Entry, read_gallery, run_of, search
-from fmrgb.manifest import write_csv
 
 TOLD = [  # name, label, predicted, probability of what was predicted
     ("cat/a.pt", "cat", "cat", 0.9),

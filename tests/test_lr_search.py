@@ -15,11 +15,12 @@ from fmrgb_tools import train as tool
 from matplotlib.axes import Axes
 
 from fmrgb import callbacks, lr_search, run
+from fmrgb.cells import read_csv
 from fmrgb.errors import InputError, TrainingError
 from fmrgb.learner import Settings
 from fmrgb.lr_search import AS_GOOD, JOURNAL, Found, Plan, search
 from fmrgb.lr_trials import GRID, draw_trials, spaces
-from fmrgb.manifest import Row, read_csv, read_manifest
+from fmrgb.manifest import Row, read_manifest
 from fmrgb.material import gather
 from fmrgb.report import Story
 from fmrgb.train_options import SEARCHED, TRIALS

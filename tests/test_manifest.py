@@ -7,15 +7,9 @@ import numpy as np
 import pytest
 from clips import full_device
 
+from fmrgb.cells import read_csv, write_csv
 from fmrgb.errors import DiskFullError, InputError, ManifestError
-from fmrgb.manifest import (
-    COLUMNS,
-    Row,
-    read_csv,
-    read_manifest,
-    write_csv,
-    write_manifest,
-)
+from fmrgb.manifest import COLUMNS, Row, read_manifest, write_manifest
 from fmrgb.names import sample_path
 
 
@@ -58,7 +52,7 @@ def test_paths_are_relative_to_the_manifest(tmp_path, monkeypatch):
     (record,) = read_csv(Path("lists/m.csv"), ())
     assert record["path"] == "../samples/a.pt"
     (tmp_path / "lists").rename(tmp_path / "moved")
-    (row,) = read_manifest(tmp_path / "moved" / "m.csv")
+    (row,) = read_manifest(tmp_path / "moved" / "m.csv", outside=True)
     assert row.path.resolve() == (tmp_path / "samples" / "a.pt").resolve()
 
 
@@ -70,7 +64,7 @@ def test_path_and_label_suffice(tmp_path):
 def test_other_programs_csvs_are_read(tmp_path):
     # Windows line ends, a mark at the start, blanks, short lines and an absolute path.
     text = "path,label,frames,has_sound\r\n a.pt , dog ,7,TRUE\r\n\r\n/b.pt,cat\r\n"
-    rows = read_manifest(write(tmp_path / "m.csv", text, "utf-8-sig"))
+    rows = read_manifest(write(tmp_path / "m.csv", text, "utf-8-sig"), outside=True)
     assert rows == [
         Row(path=tmp_path / "a.pt", label="dog", frames=7, has_sound=True),
         Row(path=Path("/b.pt"), label="cat"),
@@ -168,3 +162,25 @@ def test_a_name_that_begins_with_a_space_comes_back(tmp_path):
     row = Row(path=tmp_path / " dog" / " a .pt", label="dog")
     write_manifest(tmp_path / "manifest.csv", [row])
     assert read_manifest(tmp_path / "manifest.csv") == [row]
+
+
+def test_a_name_that_is_a_link_is_written_as_what_it_means(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "a.pt").touch()
+    (tmp_path / "folder").symlink_to(tmp_path / "real")
+    (tmp_path / "b.pt").symlink_to(tmp_path / "real" / "a.pt")
+    paths = ("folder/a.pt", "b.pt", "real/a.pt", "gone/a.pt", "c.pt")
+    rows = [Row(path=tmp_path / name, label="x") for name in paths]
+    write_manifest(tmp_path / "m.csv", rows)
+    told = [record["path"] for record in read_csv(tmp_path / "m.csv", ())]
+    assert told == ["real/a.pt", "real/a.pt", "real/a.pt", "gone/a.pt", "c.pt"]
+
+
+def test_a_row_takes_little_memory_for_there_may_be_a_million(tmp_path):
+    lines = "".join(f"{i}.pt,one label,one group\n" for i in range(3))
+    one, two, three = read_manifest(
+        write(tmp_path / "m.csv", f"path,label,group\n{lines}")
+    )
+    assert not hasattr(one, "__dict__")
+    assert one.label is two.label is three.label
+    assert one.group is two.group is three.group

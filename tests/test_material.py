@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import tiny
 
+from fmrgb.cells import write_csv
 from fmrgb.errors import ManifestError
-from fmrgb.manifest import Row, read_manifest, write_csv, write_manifest
+from fmrgb.manifest import Row, read_manifest, write_manifest
 from fmrgb.material import gather, parted
 from fmrgb.sample import load_sample, save_sample
 
@@ -28,10 +29,11 @@ def test_a_column_of_the_manifest_can_be_trained_on(data, tmp_path):
         for i, r in enumerate(rows)
     ]
     write_csv(tmp_path / "m.csv", columns, records)
-    found = gather(tmp_path / "m.csv", label_column="mood")
+    found = gather(tmp_path / "m.csv", label_column="mood", outside=True)
     assert [r.label for r in found.rows] == [r["mood"] for r in records]
     assert found.chosen["label_column"] == "mood"
-    assert gather(tmp_path / "m.csv").rows[0].label == rows[0].label
+    plain = gather(tmp_path / "m.csv", outside=True)
+    assert plain.rows[0].label == rows[0].label
     with pytest.raises(ManifestError, match=r"lacks moods \(it has: path, label, mood"):
         gather(tmp_path / "m.csv", label_column="moods")
 
@@ -90,9 +92,8 @@ def test_what_no_manifest_tells_is_asked_of_the_samples(tmp_path):
 def test_what_a_manifest_tells_is_believed(data, tmp_path):
     rows = [replace(r, has_sound=False, fps=7.0) for r in read_manifest(data)]
     write_manifest(tmp_path / "m.csv", rows)
-    assert {(r.has_sound, r.fps) for r in gather(tmp_path / "m.csv").rows} == {
-        (False, 7.0)
-    }
+    told = gather(tmp_path / "m.csv", outside=True).rows
+    assert {(r.has_sound, r.fps) for r in told} == {(False, 7.0)}
     assert load_sample(rows[0].path).has_sound
 
 
@@ -113,12 +114,13 @@ def test_a_given_split_is_repeated_even_where_it_leaks(data, tmp_path):
     ]
     write_manifest(tmp_path / "split.csv", given)
     write_manifest(tmp_path / "grouped.csv", [replace(r, split="") for r in given])
-    found = gather(tmp_path / "grouped.csv", given_split=tmp_path / "split.csv")
+    grouped, split = tmp_path / "grouped.csv", tmp_path / "split.csv"
+    found = gather(grouped, given_split=split, outside=True)
     assert [r.split for r in parted(found, **SHARES)] == splits
     assert found.chosen["split"] == str(tmp_path / "split.csv")
     # The same marks in --data itself are refused: nobody asked for them by name.
     with pytest.raises(ManifestError, match=r"one split \(train --split takes a CSV"):
-        parted(gather(tmp_path / "split.csv"), **SHARES)
+        parted(gather(tmp_path / "split.csv", outside=True), **SHARES)
 
 
 def test_a_given_split_without_a_label_is_refused(data, tmp_path):

@@ -20,12 +20,12 @@ from clips import (
 from numpy.typing import NDArray
 
 from fmrgb.errors import DiskFullError, MediaError
+from fmrgb.header import read_header
 from fmrgb.media import (
     VIDEO_SUFFIXES,
     Clip,
     decode_to_end,
     read_clip,
-    read_header,
     sound_rate,
 )
 from fmrgb.mp4 import write_mp4
@@ -326,6 +326,30 @@ def test_pictures_are_scaled_to_the_size_asked_for(tmp_path, size):
         for columns in (slice(0, width // 4), slice(-(width // 4), None)):
             got = frames[:, rows, columns].astype(int)
             assert np.abs(got - wanted[:, rows, columns]).max() <= 2 * CODEC_TOLERANCE
+
+
+@pytest.mark.parametrize("audio", [("-c:a", "aac", "-b:a", "512k"), ("-c:a", "flac")])
+def test_eight_channels_are_mixed_down(tmp_path, audio):
+    eight = np.stack([clips.tone(500, 1.2, peak=0.1 * a) for a in range(8)])
+    path = tmp_path / "a.mkv"
+    clips.make(path, clips.colours(), eight, layout="7.1", audio=audio)
+    sound = read_clip(path).sound
+    assert sound is not None
+    middle = sound.samples[RATE // 4 : RATE]
+    # The fourth carries deep tones alone where it is coded as such.
+    assert dbfs(middle) == pytest.approx(20 * np.log10(0.35) - 3.01, abs=1.5)
+
+
+def test_scaled_neighbours_keep_a_colour_each(tmp_path):
+    # Where pixels share a colour by twos, each pixel of half the size has its own, but
+    # for the one at the edge: MPEG's colours lie a little to the left. On the way to
+    # packed RGB FFmpeg would give columns 12 and 13 one colour.
+    sharp = ("-vf", BT601[1] + ":flags=neighbor", *BT601[2:])
+    video = (*sharp, *H264[:4], "-qp", "0", "-pix_fmt", "yuv420p")
+    path = clips.make(tmp_path / "a.mp4", clips.quadrants(width=52), video=video)
+    frames = read_clip(path, size=(26, 16)).frames.astype(int)
+    faults = np.abs(frames - clips.quadrants(height=16, width=26))
+    assert np.delete(faults[:, :6], 12, axis=2).max() <= CODEC_TOLERANCE
 
 
 def test_a_strong_reduction_averages(tmp_path):

@@ -13,10 +13,10 @@ import pytest
 import tiny
 from fmrgb_tools import predict as tool
 
+from fmrgb.cells import read_csv
 from fmrgb.errors import InputError, ManifestError
 from fmrgb.events import merge
 from fmrgb.judging import Verdicts
-from fmrgb.manifest import read_csv
 from fmrgb.opened import open_model
 from fmrgb.predict import Answer, predict_one
 from fmrgb.sample import save_sample

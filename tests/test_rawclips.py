@@ -15,10 +15,11 @@ from fmrgb_tools import evaluate as tool
 from fmrgb import rawclips
 from fmrgb.build import Recipe, build
 from fmrgb.card import Card, View
+from fmrgb.cells import write_csv
 from fmrgb.checkpoint import Network
 from fmrgb.errors import InputError, ManifestError, TrainingError
 from fmrgb.evaluate import evaluate
-from fmrgb.manifest import Row, read_manifest, write_csv
+from fmrgb.manifest import Row, read_manifest
 from fmrgb.preflight import survey
 from fmrgb.rawclips import list_clips, prepare_clips
 
@@ -129,7 +130,13 @@ def test_bad_clips_are_set_aside_for_both_models_named_and_counted(
     listed.insert(1, {"path": str(bad), "label": "dark"})
     write_csv(tmp_path / "m.csv", ("path", "label"), listed)
     output = tmp_path / "judged"
-    words = ["--model", str(folder / "a.ckpt"), "--raw", str(tmp_path / "m.csv")]
+    words = [
+        "--model",
+        str(folder / "a.ckpt"),
+        "--raw",
+        str(tmp_path / "m.csv"),
+        "--outside",
+    ]
     words += ["--against", str(folder / "b.ckpt"), "--output", str(output)]
     assert tool.main([*words, "--workers", "1", "--json"]) == 1
     said = capsys.readouterr()
@@ -159,8 +166,9 @@ def test_raw_lists_that_cannot_be_used_are_refused(folder, tmp_path):
     write_csv(tmp_path / "m.csv", ("path", "label"), [record])
     other = replace(CARD, classes=("bright", "grey"))
     models = network(other, tmp_path / "c.ckpt", 3), folder / "a.ckpt"
+    how = {"raw": True, "against": models[1], "outside": True}
     with pytest.raises(TrainingError, match=r"that .*a\.ckpt does not know: grey; "):
-        evaluate(models[0], tmp_path / "m.csv", raw=True, against=models[1])
+        evaluate(models[0], tmp_path / "m.csv", **how)
     with pytest.raises(TrainingError, match=r"does not say .* how its samples"):
         evaluate(
             network(replace(CARD, recipe={}), tmp_path / "d.ckpt", 3),

@@ -12,9 +12,9 @@ import pytest
 from answering import ByLight
 
 from fmrgb.build import prepare
+from fmrgb.cells import read_csv
 from fmrgb.errors import InputError, MediaError
 from fmrgb.events import Event, Judged, Recording, merge, spans_of, write_events
-from fmrgb.manifest import read_csv
 from fmrgb.media import read_clip
 from fmrgb.predict import predict_one
 from fmrgb.recording import cut, is_long, predict_recording, window_and_hop

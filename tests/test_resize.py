@@ -20,7 +20,8 @@ import pytest
 from fmrgb_tools.resize_video import main
 
 from fmrgb.errors import DiskFullError, InputError
-from fmrgb.media import decode_to_end, read_clip, read_header
+from fmrgb.header import read_header
+from fmrgb.media import decode_to_end, read_clip
 from fmrgb.mp4 import write_mp4
 from fmrgb.resize import resize
 from fmrgb.tracks import Sound

@@ -10,11 +10,12 @@ import tiny
 
 from fmrgb import run as run_module
 from fmrgb.card import View
+from fmrgb.cells import read_csv
 from fmrgb.checkpoint import load_checkpoint
 from fmrgb.errors import InputError, ManifestError, TrainingError
 from fmrgb.learner import Settings
 from fmrgb.loader import ClipSet, statistics
-from fmrgb.manifest import SPLITS, Row, read_csv, read_manifest, write_manifest
+from fmrgb.manifest import SPLITS, Row, read_manifest, write_manifest
 from fmrgb.material import gather
 from fmrgb.run import Run, run_folds
 from fmrgb.run_folder import refuse_used
@@ -244,7 +245,7 @@ def test_folds_judge_every_clip_once_by_a_network_that_never_saw_its_group(
     rows, tmp_path
 ):
     grouped = [replace(r, group=f"g{n // 2 % 8}{r.label}") for n, r in enumerate(rows)]
-    material = gather(listed(tmp_path, grouped))
+    material = gather(listed(tmp_path, grouped), outside=True)
     done = run_folds(material, QUICK, folder=tmp_path / "run", n_folds=3, quiet=True)
     assert len(done.runs) == 3
     assert done.scores["clips"] == len(rows)
@@ -261,7 +262,7 @@ def test_folds_judge_every_clip_once_by_a_network_that_never_saw_its_group(
 
 
 def test_too_many_folds_are_refused(rows, tmp_path):
-    material = gather(listed(tmp_path, rows))
+    material = gather(listed(tmp_path, rows), outside=True)
     with pytest.raises(ManifestError, match=r"too few for 50 folds; give fewer"):
         run_folds(material, ONCE, folder=tmp_path / "run", n_folds=50, quiet=True)
 
@@ -284,7 +285,9 @@ def test_the_audit_is_kept_and_told_before_the_first_step(rows, tmp_path, monkey
     again = {"folder": tmp_path / "folds", "n_folds": 2, "quiet": True}
     said.clear()
     monkeypatch.undo()
-    run_folds(gather(listed(tmp_path, rows)), ONCE, **again, say=said.append)
+    run_folds(
+        gather(listed(tmp_path, rows), outside=True), ONCE, **again, say=said.append
+    )
     assert sum(line.startswith("24 clips") for line in said) == 1
     assert (tmp_path / "folds" / "fold2" / "audit.json").is_file()
 

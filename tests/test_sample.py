@@ -363,7 +363,7 @@ def zeros(*shape: int, dtype: torch.dtype = torch.uint8) -> torch.Tensor:
         ({"sound": [1, 2]}, "is not a sound sample: "),
         ({"channels": 5}, "is not a sound sample: "),
         ({"meta": 5}, "is not a sound sample: "),
-        ({"visual": zeros(T, H, W, 3).to_sparse()}, "is not a sound sample: "),
+        ({"visual": zeros(T, H, W, 3).to_sparse()}, "is not a plain tensor file: "),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(tmp_path, changes, said):

@@ -15,8 +15,11 @@ from fmrgb.sound import (
     amplitude,
     frame_rms,
     frequency,
+    hz_to_mel,
     is_silent,
     mel,
+    mel_basis,
+    mel_to_hz,
     stft_peak,
 )
 
@@ -322,3 +325,38 @@ def test_half_a_track_of_noise_is_not_silent():
     assert is_silent(at_level(500, -60.5, 1))
     assert not is_silent(at_level(500, -59.5, 1))
     assert not is_silent(np.concatenate([np.zeros(RATE, np.float32), tone(500, 0.01)]))
+
+
+def test_mel_is_librosas_mel_number_for_number():
+    hertz = np.append(np.linspace(0, 24_000, 1001), [999.999999, 1000.0, 1000.000001])
+    assert np.array_equal(hz_to_mel(hertz), librosa.hz_to_mel(hertz))
+    assert np.array_equal(
+        mel_to_hz(hz_to_mel(hertz)), librosa.mel_to_hz(librosa.hz_to_mel(hertz))
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Empty filters")  # above half of a low rate
+@pytest.mark.parametrize("rate", [800, 8000, 11_025, 16_000, 44_100])
+@pytest.mark.parametrize("n_fft", [512, 1024])
+def test_the_filter_bank_is_librosas_number_for_number(rate, n_fft):
+    wanted = librosa.filters.mel(
+        sr=rate, n_fft=n_fft, n_mels=MEL_BANDS, fmax=8000, norm=None
+    )
+    assert np.array_equal(mel_basis(rate, n_fft), wanted)
+    assert mel_basis(rate, n_fft).dtype == np.float32
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_sound_on_disk_is_heard_like_sound_in_memory(tmp_path, monkeypatch, relative):
+    samples = noise(2.3)
+    samples.tofile(tmp_path / "samples")
+    mapped = np.memmap(tmp_path / "samples", np.float32, mode="r+")
+    monkeypatch.setattr("fmrgb.sound.WINDOWS_AT_ONCE", 8)  # so that pages are let go
+    for draw in SOUND_PLANES.values():
+        on_disk, in_memory = (
+            draw(hear(s), relative=relative) for s in (mapped, samples)
+        )
+        assert np.array_equal(on_disk[0], in_memory[0])
+        assert on_disk[1] == in_memory[1]
+    assert is_silent(mapped) == is_silent(samples)
+    assert np.array_equal(mapped, samples)

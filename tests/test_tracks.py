@@ -140,9 +140,28 @@ def test_a_hole_of_hours_is_refused():
         heard(block(tone(500, 0.1), 0.0), block(tone(500, 0.1), 7200.1))
 
 
-def test_mono_is_the_mean_of_the_channels():
-    six = np.stack([tone(200 * (a + 1), 0.1) for a in range(6)])
-    assert heard(block(six, 0.0)) == pytest.approx(six.mean(axis=0), abs=1e-6)
+@pytest.mark.parametrize("n_channels", [1, 2, 6])
+def test_mono_is_the_mean_of_the_channels(n_channels):
+    rows = np.stack([tone(200 * (a + 1), 0.1) for a in range(n_channels)])
+    pieces = [block(rows[:, :700], 0.0), block(rows[:, 700:], 700 / RATE)]
+    assert heard(*pieces) == pytest.approx(rows.mean(axis=0), abs=1e-6)
+
+
+def test_a_block_keeps_its_time():
+    piece = block(tone(500, 0.1), 0.5)
+    heard(piece)
+    assert piece.time == pytest.approx(0.5)
+
+
+def test_whole_numbers_are_heard_like_floats():
+    wave = tone(500, 0.1)
+    whole = np.round(wave * 32_768).astype(np.int16)
+    frame = av.AudioFrame.from_ndarray(np.stack([whole, whole]), "s16p", "stereo")
+    frame.sample_rate = RATE
+    assert heard(frame) == pytest.approx(wave, abs=1 / 32_768)
+
+
+def test_loud_channels_do_not_clip():
     # A sum, or ffmpeg's own mixing, would clip or change this.
     loud = np.ones((2, 1600), np.float32)
     assert np.array_equal(heard(block(loud, 0.0)), loud[0])

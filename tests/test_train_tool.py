@@ -9,8 +9,9 @@ import pytest
 import tiny
 from fmrgb_tools import train as tool
 
+from fmrgb.cells import write_csv
 from fmrgb.checkpoint import load_checkpoint
-from fmrgb.manifest import Row, read_manifest, write_csv, write_manifest
+from fmrgb.manifest import Row, read_manifest, write_manifest
 
 QUICK = ("--epochs", "1", "--batch_size", "4")
 
@@ -105,7 +106,13 @@ def test_broken_samples_are_named_and_the_exit_status_says_so(data, tmp_path, ca
     broken.write_text("no sample")
     rows = [*read_manifest(data), Row(path=broken, label="dark")]
     write_manifest(tmp_path / "m.csv", rows)
-    line = ["--data", str(tmp_path / "m.csv"), "--output", str(tmp_path / "run")]
+    line = [
+        "--outside",
+        "--data",
+        str(tmp_path / "m.csv"),
+        "--output",
+        str(tmp_path / "run"),
+    ]
     assert tool.main([*line, *QUICK]) == 1
     said = capsys.readouterr()
     (line,) = (line for line in said.err.splitlines() if "broken" in line)
@@ -195,7 +202,7 @@ def test_a_dry_run_tells_shortcuts_and_broken_samples(data, tmp_path, capsys):
     broken = tmp_path / "broken.pt"
     broken.write_text("no sample")
     write_manifest(tmp_path / "m.csv", [*rows, Row(path=broken, label="dark")])
-    assert dry("--data", str(tmp_path / "m.csv")) == 1
+    assert dry("--outside", "--data", str(tmp_path / "m.csv")) == 1
     said = capsys.readouterr()
     assert said.err.startswith("set aside: ")
     shortcut = (

@@ -56,6 +56,28 @@ def test_an_answer_that_only_guesses_gets_little_trust_however_sure_it_is(truth)
     assert joint < 0.03
 
 
+def test_a_joint_answer_that_only_repeats_what_the_senses_say_is_left_out(truth):
+    picture, sound = says(truth, PLAIN, 2.0, 1), says(truth, 0.6, 1.0, 2)
+    joint = 1.3 * picture + 0.7 * sound
+    logits = np.stack([picture, sound, joint], axis=1)
+    trust = fit_trust(logits, np.full(N_CLIPS, BOTH), truth)
+    assert trust[BOTH, 2] == 0
+    assert trust[BOTH, :2].min() > 0.3
+
+
+def test_a_joint_answer_that_knows_more_than_the_senses_speaks(truth):
+    guesses = [says(truth, 1 / N_CLASSES, 1.0, seed) for seed in (1, 2)]
+    logits = np.stack([*guesses, says(truth, PLAIN, 2.0, 3)], axis=1)
+    trust = fit_trust(logits, np.full(N_CLIPS, BOTH), truth)
+    assert trust[BOTH, 2] > 0.5
+
+
+def test_where_no_validation_clip_has_both_senses_answers_count_alike(truth):
+    logits = np.stack([says(truth, PLAIN, 2.0, seed) for seed in (1, 2, 3)], axis=1)
+    trust = fit_trust(logits, np.full(N_CLIPS, SOUND), truth)
+    assert trust[BOTH] == pytest.approx(1 / 3)
+
+
 def test_a_worse_than_chance_answer_is_silenced_not_turned_round(truth):
     against = says(truth, 0.0, 3.0, 1)
     logits = np.stack([says(truth, PLAIN, 2.0, 2), against, against], axis=1)

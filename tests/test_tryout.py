@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from answering import ByLight
 
+from fmrgb.cells import read_csv
 from fmrgb.errors import InputError, MediaError
-from fmrgb.manifest import read_csv
 from fmrgb.sample import save_sample
 from fmrgb.scratch import Scratch, scratch
 from fmrgb.tryout import draw_planes, length_of, sample_of, try_file

@@ -17,7 +17,8 @@ from fmrgb_tools import visualize
 from fmrgb import page
 from fmrgb.errors import InputError, SampleError
 from fmrgb.files import sha256
-from fmrgb.media import Clip, read_clip, read_header
+from fmrgb.header import read_header
+from fmrgb.media import Clip, read_clip
 from fmrgb.sample import Sample, save_sample
 from fmrgb.sound import SOUND_PLANES, Heard
 from fmrgb.view import look

@@ -116,4 +116,5 @@ def run_on(data: Path, settings: Settings, *, folder: Path, **how: Any) -> Run:
     looks = {
         k: how.pop(k) for k in ("channels", "frames", "size", "given_split") if k in how
     }
-    return run(gather(data, **looks), settings, folder=folder, **how)
+    # Tests list samples of one folder in tables of another.
+    return run(gather(data, **looks, outside=True), settings, folder=folder, **how)

@@ -5,16 +5,24 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from argparse_dataclass import ArgumentParser
+from fmrgb_tools import stopping
 
-from fmrgb.errors import FmrgbError
-from fmrgb.files import shown
+from fmrgb.errors import FmrgbError, InputError
+from fmrgb.files import shown, special
+from fmrgb.log import to_file
 
 Options = TypeVar("Options")
 
 OK, FAILED, WRONG_COMMAND, INTERRUPTED = 0, 1, 2, 130
+WRITTEN = (
+    "output",
+    "events",
+    "log_file",
+)  # options that name what is written, not read
 
 
 class Parser(ArgumentParser[Options]):
@@ -57,26 +65,47 @@ def run_tool(
         argv: words behind the tool's name; None takes the process's own.
 
     Returns:
-        exit status: 0 done, 1 some work failed, 2 wrong command line, 130 Ctrl-C.
+        exit status: 0 done, 1 some work failed, 2 wrong command line, 130 Ctrl-C,
+        143 SIGTERM.
     """
+    if argv is None:  # else the caller's process is not ours to guard
+        stopping.listen(name)
     words = [_underscored(word) for word in (sys.argv[1:] if argv is None else argv)]
-    parser = Parser(
-        options_class, prog=name, description=options_class.__doc__, allow_abbrev=False
-    )
+    options: Options | None = None
     try:
-        options = parser.parse_args(words)
-    except ValueError as error:  # from the options' own __post_init__
-        parser.error(str(error))
-    try:
-        return work(options)
+        parser = Parser(
+            options_class,
+            prog=name,
+            description=options_class.__doc__,
+            allow_abbrev=False,
+        )
+        try:
+            options = parser.parse_args(words)
+        except ValueError as error:  # from the options' own __post_init__
+            parser.error(str(error))
+        _refuse_pipes(options)
+        with to_file(getattr(options, "log_file", None), name):
+            return work(options)
     except KeyboardInterrupt:
-        print(f"{name}: stopped; what is finished is whole", file=sys.stderr)
-        return INTERRUPTED
-    except (FmrgbError, OSError) as error:
+        return stopping.tell(name)
+    except BaseException as error:
+        if stopping.was_stopped():  # a fault that comes of being stopped
+            return stopping.tell(name)
+        if not isinstance(error, FmrgbError | OSError):
+            raise
         if getattr(options, "debug", False):
             raise
         print(f"{name}: {shown(' '.join(str(error).split()))}", file=sys.stderr)
         return FAILED
+
+
+def _refuse_pipes(options: object) -> None:
+    """Raise InputError if an option names what might be read for ever."""
+    for name, value in vars(options).items():
+        if isinstance(value, Path) and (kind := special(value)) and name not in WRITTEN:
+            raise InputError(
+                f"--{name}: {shown(value)} is a {kind}; give a file or a folder"
+            )
 
 
 @contextmanager
@@ -95,4 +124,11 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
 
 def show(result: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     """Print a result on stdout: lines for people, or one JSON object for programs."""
-    print(json.dumps(result, default=str) if as_json else "\n".join(lines))
+    print(json.dumps(result, default=str) if as_json else "\n".join(map(shown, lines)))
+
+
+def allowance(options: Any) -> Any:
+    """Return what every file of a run may take, by the tool's options."""
+    from fmrgb.limits import Allowance
+
+    return Allowance(options.clip_timeout, options.clip_memory, options.workers)

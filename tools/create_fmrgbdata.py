@@ -6,13 +6,14 @@ Example: python tools/create_fmrgbdata.py --target clips --size 64 --frames 32
 import sys
 from pathlib import Path
 
-from fmrgb_tools.command import FAILED, OK, counter, run_tool, show
+from fmrgb_tools.command import FAILED, OK, allowance, counter, run_tool, show
 
 from fmrgb.options import BuildOptions
 
 
 def work(options: BuildOptions) -> int:
     """Survey the clips, print the table, build what can be built."""
+    from fmrgb.alone import alone
     from fmrgb.build import Recipe, build
     from fmrgb.files import shown
     from fmrgb.preflight import survey, table
@@ -25,6 +26,7 @@ def work(options: BuildOptions) -> int:
             output=output,
             groups=options.groups,
             workers=options.workers,
+            allowance=allowance(options),
             progress=progress,
         )
     print("\n".join(table(surveyed)), file=sys.stderr if options.json else sys.stdout)
@@ -38,9 +40,14 @@ def work(options: BuildOptions) -> int:
         size=options.size,
     )
     folder = output or _own_folder(options.target)
-    with counter("clips") as progress:
+    with alone(folder), counter("clips") as progress:
         built = build(
-            surveyed, recipe, folder=folder, workers=options.workers, progress=progress
+            surveyed,
+            recipe,
+            folder=folder,
+            workers=options.workers,
+            allowance=allowance(options),
+            progress=progress,
         )
     for clip, reason in sorted(built.failed.items()):
         # Most reasons name their clip themselves.

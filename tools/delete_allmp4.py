@@ -5,7 +5,7 @@ Example: python tools/delete_allmp4.py --target clips --samples samples --dry_ru
 
 import sys
 
-from fmrgb_tools.command import counter, run_tool
+from fmrgb_tools.command import allowance, counter, run_tool
 from fmrgb_tools.delete_not_resized import tell
 
 from fmrgb.options import DeleteAllOptions
@@ -22,6 +22,7 @@ def work(options: DeleteAllOptions) -> int:
             dry_run=options.dry_run,
             force=options.force,
             workers=options.workers,
+            allowance=allowance(options),
             progress=progress,
         )
     return tell(result, options)

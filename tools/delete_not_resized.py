@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from fmrgb_tools.command import FAILED, OK, counter, run_tool, show
+from fmrgb_tools.command import FAILED, OK, allowance, counter, run_tool, show
 
 from fmrgb.options import DeleteAllOptions, DeleteNotResizedOptions
 
@@ -25,6 +25,7 @@ def work(options: DeleteNotResizedOptions) -> int:
             dry_run=options.dry_run,
             force=options.force,
             workers=options.workers,
+            allowance=allowance(options),
             progress=progress,
         )
     return tell(result, options)

@@ -6,7 +6,7 @@ Example: tools/evaluate.py --model run/best.ckpt --data run/split.csv --split te
 import sys
 from typing import TYPE_CHECKING
 
-from fmrgb_tools.command import FAILED, OK, counter, run_tool, show
+from fmrgb_tools.command import FAILED, OK, allowance, counter, run_tool, show
 
 from fmrgb.train_options import EvaluateOptions
 
@@ -26,7 +26,7 @@ def work(options: EvaluateOptions) -> int:
         n_all = len(done.faults) + done.scores["clips"]
         print(f"{len(done.faults)} of {n_all} clips set aside", file=sys.stderr)
     for warning in done.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {shown(warning)}", file=sys.stderr)
     lines = told(done)
     result = {**done.scores, "model": options.model, "split": options.split}
     result["set_aside"] = done.faults
@@ -55,6 +55,8 @@ def judged(options: EvaluateOptions) -> "Evaluation":
             batch_size=options.batch_size,
             repeats=REPEATS if options.output else 0,  # only the report tells of them
             workers=options.workers,
+            allowance=allowance(options),
+            outside=options.outside,
             progress=progress,
         )
 

@@ -3,6 +3,8 @@
 import sys
 from importlib import import_module
 
+from fmrgb_tools import stopping
+
 from fmrgb import __version__
 
 TOOLS = {
@@ -11,6 +13,7 @@ TOOLS = {
     "delete_not_resized": "delete mp4s whose smaller copy is proved sound",
     "create_fmrgbdata": "turn clips into samples and a manifest",
     "delete_allmp4": "delete mp4s whose sample is proved sound",
+    "check": "prove samples anew, against their checksums and clips; find orphans",
     "visualize": "draw a sample",
     "models": "list the models with their sizes and costs",
     "train": "train a classifier; leave a run folder",
@@ -19,6 +22,7 @@ TOOLS = {
     "explain": "show what a model's answer about a clip rests on",
     "app": "open a page to try a model on clips and look through its run",
     "export": "write a trained model as one file, ONNX or torch.export",
+    "doctor": "tell what a report of a fault should say, and try one clip",
 }
 
 
@@ -39,6 +43,8 @@ def main(argv: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    if argv is None:
+        stopping.listen(name)
     tool = import_module(f"fmrgb_tools.{name}")
     return int(tool.main(words[1:]))
 

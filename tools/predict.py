@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fmrgb_tools.command import FAILED, OK, counter, run_tool, show
+from fmrgb_tools.command import FAILED, OK, allowance, counter, run_tool, show
 
 from fmrgb.predict_options import PredictOptions
 
@@ -45,12 +45,17 @@ def judge(opened: "Opened", options: PredictOptions) -> int:
     from fmrgb.targets import find_targets
 
     target = Path(options.target)
-    paths = find_targets(target, with_sound=bool(opened.card.view.sound))
+    paths = find_targets(
+        target,
+        with_sound=bool(opened.card.view.sound),
+        outside=options.outside,
+    )
     wishes = Wishes(
         window_s=options.window,
         hop_s=options.hop,
         threshold=options.threshold,
         workers=options.workers,
+        allowance=allowance(options),
     )
     start = time.perf_counter()
     with counter("clips") as clips, counter("s") as seconds:

@@ -6,7 +6,7 @@ Example: python tools/resize_video.py --target clips --mag 3
 import sys
 from dataclasses import asdict
 
-from fmrgb_tools.command import FAILED, OK, counter, run_tool, show
+from fmrgb_tools.command import FAILED, OK, allowance, counter, run_tool, show
 
 from fmrgb.options import ResizeOptions
 
@@ -22,6 +22,7 @@ def work(options: ResizeOptions) -> int:
             mag=options.mag,
             crf=options.crf,
             workers=options.workers,
+            allowance=allowance(options),
             progress=progress,
         )
     for reason in result.failed.values():

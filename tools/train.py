@@ -4,6 +4,7 @@ Example: python tools/train.py --data samples/manifest.csv --output run --epochs
 """
 
 import sys
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 def work(options: TrainOptions) -> int:
     """Split, train, judge, report; print the scores."""
+    from fmrgb.alone import alone
+    from fmrgb.callbacks import diverged
     from fmrgb.material import gather
     from fmrgb.run import run, run_folds
     from fmrgb.run_folder import first_process, refuse_used
@@ -36,6 +39,7 @@ def work(options: TrainOptions) -> int:
         channels=options.channels,
         frames=options.frames,
         size=options.size,
+        outside=options.outside,
     )
     if options.dry_run:
         return _dry_run(options, material, settings)
@@ -45,13 +49,15 @@ def work(options: TrainOptions) -> int:
     how["quiet"] = options.json or not sys.stderr.isatty()
     how["say"] = _say
     how["plan"] = _plan(options)
-    if options.folds:
-        folded = run_folds(material, settings, n_folds=options.folds, **how)
-        runs, test, report = folded.runs, folded.scores, folded.report
-    else:
-        single = run(material, settings, test_size=options.test_size, **how)
-        runs, test, report = [single], single.scores["test"], single.report
-        result["val"] = single.scores["val"]
+    # Of several processes that train together the first one speaks for all.
+    with alone(options.output) if first_process() else nullcontext():
+        if options.folds:
+            folded = run_folds(material, settings, n_folds=options.folds, **how)
+            runs, test, report = folded.runs, folded.scores, folded.report
+        else:
+            single = run(material, settings, test_size=options.test_size, **how)
+            runs, test, report = [single], single.scores["test"], single.report
+            result["val"] = single.scores["val"]
     if not first_process():
         return OK
     _say_faults(material)
@@ -61,6 +67,9 @@ def work(options: TrainOptions) -> int:
     result["precision"] = runs[0].trained.precision
     taken = runs[0].trained.taken
     result["taken"] = vars(taken) if taken else None
+    for run_done in runs:
+        for line in diverged(run_done.trained.history):
+            _say(f"warning: {line}")
     lines = taken.lines() if taken else []
     lines += [line for r in runs if r.found for line in r.found.told]
     lines += _told(test, runs) + [f"weights: {shown(w)}" for w in weights]
@@ -121,7 +130,7 @@ def _dry_run(options: TrainOptions, material: "Material", settings: "Settings") 
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(shown(line), file=sys.stderr, flush=True)
 
 
 def _say_faults(material: "Material") -> None:

@@ -5,7 +5,22 @@ Axes: B batch, C channels, T frames, H height, W width, D features, K classes.
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
+
+
+def working_type(values: Tensor) -> torch.dtype:
+    """Return what convolutions and matrix products of `values` are done in just now."""
+    device = values.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return values.dtype
+
+
+def gradient_follows(*values: Tensor) -> bool:
+    """Tell whether a backward pass may come; an export asks for none."""
+    wanted = torch.is_grad_enabled() and any(v.requires_grad for v in values)
+    return wanted and not torch.compiler.is_compiling()
 
 
 class Classifier(nn.Module):

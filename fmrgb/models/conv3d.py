@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from fmrgb.card import ClipShape
-from fmrgb.models.classifier import Classifier
+from fmrgb.models.classifier import Classifier, gradient_follows, working_type
 
 BASE_WIDTHS = (64, 128, 256, 512)
 SIZES: dict[str, dict[str, Any]] = {
@@ -37,6 +37,15 @@ SIZES: dict[str, dict[str, Any]] = {
     },
     "r3d": {"widths": BASE_WIDTHS, "blocks": 2, "stem": (7, 1), "kinds": ("full",) * 4},
 }
+
+
+def channels_last(clip_BCTHW: Tensor) -> Tensor:
+    """Lay a clip out as convolutions like it, in the type they are in just now."""
+    clip_BCTHW = clip_BCTHW.to(working_type(clip_BCTHW))
+    # Not together with the type: that takes twice as long.
+    return clip_BCTHW.contiguous(memory_format=torch.channels_last_3d)
+
+
 BASE_STEM = 45 / 64  # features between the stem's two convolutions, per feature out
 
 
@@ -108,6 +117,37 @@ class OverBoth(nn.Sequential):
         super().__init__(conv, nn.BatchNorm3d(width_out))
 
 
+class Every(torch.autograd.Function):
+    """Every n-th frame, with a gradient whose layout in memory is that of the maps.
+
+    Autograd's own has time before channels last, and all that meets it later is copied
+    about. Shape: [B, D, T, H, W] to [B, D, T / n, H, W], rounded up.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, maps_BDTHW: Tensor, step: int) -> Tensor:
+        ctx.step = step
+        ctx.save_for_backward(maps_BDTHW)
+        return maps_BDTHW[:, :, ::step]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (maps_BDTHW,) = ctx.saved_tensors
+        gradient_BDTHW = torch.zeros_like(maps_BDTHW, dtype=gradients[0].dtype)
+        gradient_BDTHW[:, :, :: ctx.step] = gradients[0]
+        return gradient_BDTHW, None
+
+
+def every(maps_BDTHW: Tensor, step: int) -> Tensor:
+    """Take every `step`-th frame."""
+    if step == 1:
+        return maps_BDTHW
+    if not gradient_follows(maps_BDTHW):
+        return maps_BDTHW[:, :, ::step]
+    taken: Tensor = Every.apply(maps_BDTHW, step)  # type: ignore[no-untyped-call]
+    return taken
+
+
 def pair(width_in: int, width_out: int, middle: int, stride: int) -> nn.Sequential:
     """Return a 1 x 3 x 3 and a 3 x 1 x 1 convolution with a ReLU between."""
     return nn.Sequential(
@@ -155,7 +195,7 @@ class ResidualBlock(nn.Module):
     def forward(self, maps_BDTHW: Tensor) -> Tensor:
         change_BDTHW = self.second(self.first(maps_BDTHW).relu())
         # A 1 x 1 x 1 convolution with a stride sees every second frame alone.
-        same_BDTHW = self.shortcut(maps_BDTHW[:, :, :: self.stride])
+        same_BDTHW = self.shortcut(every(maps_BDTHW, self.stride))
         result: Tensor = (change_BDTHW + same_BDTHW).relu()
         return result
 
@@ -202,7 +242,7 @@ class Conv3DNet(Classifier):
 
     def features(self, clip_BCTHW: Tensor) -> Tensor:
         """Return what the last layer is given, [B, D]."""
-        clip_BCTHW = clip_BCTHW.contiguous(memory_format=torch.channels_last_3d)
+        clip_BCTHW = channels_last(clip_BCTHW)
         maps_BDTHW = self.stages(self.stem(clip_BCTHW))
         seen: Tensor = self.dropout(maps_BDTHW.mean(dim=(2, 3, 4)))
         return seen

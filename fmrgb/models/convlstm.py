@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fmrgb.card import ClipShape
-from fmrgb.models.classifier import Classifier
-from fmrgb.models.conv3d import OverPicture
+from fmrgb.models.classifier import Classifier, working_type
+from fmrgb.models.conv3d import OverPicture, channels_last
+from fmrgb.models.recurrence import recur
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"encoder": (16, 32), "memory": (32,)},
@@ -37,26 +39,29 @@ class ConvLSTM(nn.Module):
     def __init__(self, width_in: int, memory: int, kernel: int = 3) -> None:
         super().__init__()
         self.memory = memory
-        # One convolution makes all four gates; it is cheaper than four.
+        # One convolution makes all four gates, i, f, o, g; it is cheaper than four.
         self.gates = nn.Conv2d(width_in + memory, 4 * memory, kernel, 1, kernel // 2)
         assert self.gates.bias is not None
         with torch.no_grad():
             self.gates.bias[memory : 2 * memory] = 1.0
 
     def forward(self, maps_BDTHW: Tensor) -> Tensor:
-        batch, _, _, height, width = maps_BDTHW.shape
-        hidden_BDHW = maps_BDTHW.new_zeros(batch, self.memory, height, width)
-        cell_BDHW = torch.zeros_like(hidden_BDHW)
-        hiddens = []
-        # Unbound once: indexing frame by frame makes the backward pass fill a whole
-        # clip of zeros for every frame.
-        for frame_BDHW in maps_BDTHW.unbind(dim=2):
-            gates = self.gates(torch.cat((frame_BDHW, hidden_BDHW), dim=1))
-            i, f, o, g = gates.chunk(4, dim=1)
-            cell_BDHW = f.sigmoid() * cell_BDHW + i.sigmoid() * g.tanh()
-            hidden_BDHW = o.sigmoid() * cell_BDHW.tanh()
-            hiddens.append(hidden_BDHW)
-        return torch.stack(hiddens, dim=2)
+        batch, width_in, n_frames = maps_BDTHW.shape[:3]
+        frames_NDHW = maps_BDTHW.permute(2, 0, 1, 3, 4).flatten(0, 1)
+        assert self.gates.bias is not None
+        # See `recur` for the gate that is twice as loud.
+        loud_G = torch.ones_like(self.gates.bias)
+        loud_G[3 * self.memory :] = 2
+        weight = self.gates.weight * loud_G[:, None, None, None]
+        weight = weight.to(working_type(weight))
+        of_frame, of_memory = weight[:, :width_in], weight[:, width_in:]
+        # What the gates hear of the frames needs no memory: found for all at once.
+        heard_NGHW = functional.conv2d(
+            frames_NDHW, of_frame, loud_G * self.gates.bias, padding=self.gates.padding
+        )
+        hiddens_NDHW = recur(heard_NGHW, of_memory, n_frames)
+        memory_TBDHW = hiddens_NDHW.reshape(n_frames, batch, *hiddens_NDHW.shape[1:])
+        return memory_TBDHW.permute(1, 2, 0, 3, 4)
 
 
 class ConvLSTMNet(Classifier):
@@ -84,8 +89,10 @@ class ConvLSTMNet(Classifier):
 
     def features(self, clip_BCTHW: Tensor) -> Tensor:
         """Return what the last layer is given, [B, D]."""
-        clip_BCTHW = clip_BCTHW.contiguous(memory_format=torch.channels_last_3d)
-        memory_BDTHW = self.layers(self.encoder(clip_BCTHW))
+        # Time outermost in memory, channels last: then every frame of the batch lies in
+        # one piece. The encoder sees single frames and does not mind their order.
+        clip_TCBHW = channels_last(clip_BCTHW.transpose(0, 2))
+        memory_BDTHW = self.layers(self.encoder(clip_TCBHW).transpose(0, 2))
         memory_BDT = memory_BDTHW.mean(dim=(3, 4))
         seen_BE = torch.cat((memory_BDT[:, :, -1], memory_BDT.mean(dim=2)), dim=1)
         seen: Tensor = self.dropout(seen_BE)

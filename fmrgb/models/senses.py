@@ -43,6 +43,27 @@ class Centred(nn.BatchNorm1d):
         return super().forward(features_BD)
 
 
+def normalise_(norm: nn.BatchNorm3d, maps_BCTHW: Tensor) -> None:
+    """Do in place what a batch normalisation without weights does in training."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    assert norm.momentum is not None
+    n_values = maps_BCTHW.numel() // maps_BCTHW.shape[1]
+    maps_BCN = maps_BCTHW.flatten(2)
+    mean_C = maps_BCN.mean(dim=2).mean(dim=0)
+    power_BC = torch.linalg.vector_norm(maps_BCN, dim=2).square() / maps_BCN.shape[2]
+    power_C = power_BC.mean(dim=0)
+    variance_C = (power_C - mean_C.square()).clamp(min=0)
+    norm.num_batches_tracked += 1
+    norm.running_mean.lerp_(mean_C, norm.momentum)
+    unbiased_C = variance_C * n_values / max(n_values - 1, 1)
+    norm.running_var.lerp_(unbiased_C, norm.momentum)
+    shape = (-1, 1, 1, 1)
+    scale_C = (variance_C + norm.eps).rsqrt().reshape(shape)
+    torch.addcmul(-mean_C.reshape(shape) * scale_C, maps_BCTHW, scale_C, out=maps_BCTHW)
+
+
 class Joint(nn.Module):
     """An answer from the features of both senses and from their products.
 
@@ -119,6 +140,8 @@ class Sense(Classifier):
         """Return what the last layer is given, [B, D]."""
         if self._size:
             clip_BCTHW = functional.adaptive_avg_pool3d(clip_BCTHW, self._size)
+        if self.training and not clip_BCTHW.requires_grad:
+            return self.network.features(self._beside_change(clip_BCTHW))
         # The first frame has none before it.
         change_BCTHW = functional.pad(
             clip_BCTHW[:, :, 1:] - clip_BCTHW[:, :, :-1], (0, 0, 0, 0, 1, 0)
@@ -126,10 +149,29 @@ class Sense(Classifier):
         both_BCTHW = torch.cat((clip_BCTHW, self.scale(change_BCTHW)), dim=1)
         return self.network.features(both_BCTHW)
 
+    @torch.no_grad()
+    def _beside_change(self, clip_BCTHW: Tensor) -> Tensor:
+        """Do the same without a gradient, in place: half the passes over a batch."""
+        n_planes = clip_BCTHW.shape[1]
+        both_BCTHW = torch.cat((clip_BCTHW, clip_BCTHW), dim=1)
+        change_BCTHW = both_BCTHW[:, n_planes:]
+        change_BCTHW[:, :, 1:] -= clip_BCTHW[:, :, :-1]
+        change_BCTHW[:, :, 0] = 0
+        normalise_(self.scale, change_BCTHW)
+        return both_BCTHW
+
     def classify(self, seen_BD: Tensor) -> Tensor:
         """Return logits [B, K] of features [B, D]."""
         logits: Tensor = self.network.classify(seen_BD)
         return logits
+
+
+def planes(clip_BCTHW: Tensor, places: list[int]) -> Tensor:
+    """Take some planes, uncopied where they are neighbours."""
+    first, last = places[0], places[-1]
+    if places == list(range(first, last + 1)):
+        return clip_BCTHW[:, first : last + 1]
+    return clip_BCTHW[:, places]
 
 
 class Senses(nn.Module):
@@ -165,8 +207,8 @@ class Senses(nn.Module):
         self.joint = Joint(self.picture.n_features, self.sound.n_features, n_classes)
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
-        seen_BD = self.picture.features(clip_BCTHW[:, self._picture])
-        heard_BD = self.sound.features(clip_BCTHW[:, self._sound])
+        seen_BD = self.picture.features(planes(clip_BCTHW, self._picture))
+        heard_BD = self.sound.features(planes(clip_BCTHW, self._sound))
         answers = [
             self.picture.classify(seen_BD),
             self.sound.classify(heard_BD),

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmrgb.card import ClipShape
-from fmrgb.models.classifier import Classifier
+from fmrgb.models.chance import Dropout
+from fmrgb.models.classifier import Classifier, working_type
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": {"dim": 64, "depth": (2, 2), "heads": 4},
@@ -41,17 +42,25 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.to_qkv = nn.Linear(dim, 3 * dim, bias=False)
         self.to_out = nn.Linear(dim, dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens_BND: Tensor) -> Tensor:
         qkv = self.to_qkv(self.norm(tokens_BND)).unflatten(2, (3, self.heads, -1))
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        drop = self.dropout.p if self.training else 0.0
-        heard = functional.scaled_dot_product_attention(
-            query, key, value, dropout_p=drop
-        )
+        heard = self._heard(*qkv.permute(2, 0, 3, 1, 4))
         out: Tensor = self.dropout(self.to_out(heard.transpose(1, 2).flatten(2)))
         return out
+
+    def _heard(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Mix values by how well queries and keys agree: [B, heads, N, D / heads]."""
+        drop = self.dropout.p if self.training else 0.0
+        if not drop or query.device.type != "cpu":
+            return functional.scaled_dot_product_attention(
+                query, key, value, dropout_p=drop
+            )
+        # With dropout that function takes ten times as long on a processor.
+        agreed = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
+        mixed: Tensor = self.dropout(agreed.softmax(dim=-1)) @ value
+        return mixed
 
 
 class Block(nn.Module):
@@ -69,9 +78,9 @@ class Block(nn.Module):
             nn.LayerNorm(dim),
             nn.Linear(dim, 4 * dim),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(4 * dim, dim),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
 
     def _kept(self, change_BND: Tensor) -> Tensor:
@@ -134,14 +143,15 @@ class ViViT(Classifier):
         self.embed = nn.Linear(n_values, dim)
         places = torch.randn(1, moments, rows * columns, dim)
         self.positions = nn.Parameter(places * TOKEN_SCALE)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.over_places = Encoder(dim, depth[0], heads, dropout, skip)
         self.over_moments = Encoder(dim, depth[1], heads, dropout, skip)
         self.n_features = dim
         self.classify = nn.Linear(dim, n_classes)
 
     def _tubelets(self, clip_BCTHW: Tensor) -> Tensor:
-        """Cut a clip into tubelets [B, F, N, P], P ordered frames, rows, columns, C."""
+        """Cut a clip into tubelets [B, F, N, P], P ordered C, frames, rows, columns."""
+        clip_BCTHW = clip_BCTHW.to(working_type(clip_BCTHW))
         batch, channels, *sides = clip_BCTHW.shape
         missing = [
             c * k - n for c, k, n in zip(self.counts, TUBELET, sides, strict=True)
@@ -151,11 +161,21 @@ class ViViT(Classifier):
             clip_BCTHW = functional.pad(clip_BCTHW, after)
         (f, h, w), (pf, ph, pw) = self.counts, TUBELET
         cut = clip_BCTHW.reshape(batch, channels, f, pf, h, ph, w, pw)
-        return cut.permute(0, 2, 4, 6, 3, 5, 7, 1).reshape(batch, f, h * w, -1)
+        return cut.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(batch, f, h * w, -1)
+
+    def _embedded(self, clip_BCTHW: Tensor) -> Tensor:
+        """Project every tubelet: [B, F, N, D].
+
+        The weights have C last, as in the published code. Their order is changed, not
+        the clip's: columns, which lie side by side in memory, are copied together.
+        """
+        by_place = self.embed.weight.reshape(-1, *TUBELET, clip_BCTHW.shape[1])
+        weight = by_place.permute(0, 4, 1, 2, 3).flatten(1)
+        return functional.linear(self._tubelets(clip_BCTHW), weight, self.embed.bias)
 
     def features(self, clip_BCTHW: Tensor) -> Tensor:
         """Return what the last layer is given, [B, D]."""
-        tokens_BFND = self.embed(self._tubelets(clip_BCTHW)) + self.positions
+        tokens_BFND = self._embedded(clip_BCTHW) + self.positions
         tokens_BFND = self.dropout(tokens_BFND)
         batch, moments = tokens_BFND.shape[:2]
         moments_BFD = self.over_places(tokens_BFND.flatten(0, 1)).unflatten(

@@ -1,0 +1,208 @@
+"""From what training_speed.py measured to the lines of its page."""
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+from results import machine, ratio
+from training_ways import BATCH, FEW
+
+MODELS = ("conv3d", "convlstm", "vivit")
+N_CLIPS = 240
+# Which peak a model's work is measured by.
+WORK = {"conv3d": "conv2d", "convlstm": "conv2d", "vivit": "product"}
+KINDS = {"32": "float32", "bf16": "bfloat16"}
+# What is at least to be reached against the plain way, all told.
+GOALS = {"conv3d": 1.7, "convlstm": 4.0, "vivit": 3.0}
+
+
+def spread(found: tuple[float, float, float], digits: int = 2) -> str:
+    """Write a ratio and its range."""
+    middle, low, high = (f"{value:.{digits}f}" for value in found)
+    return f"{middle} ({low} to {high})"
+
+
+def faster(told: Mapping[str, Any], way: str, than: str) -> tuple[float, float, float]:
+    """Return how many times faster one way is than another, turn by turn."""
+    return ratio(told["ms"], than, way)
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Write a Markdown table; the first column is words."""
+    rule = "|---|" + "---:|" * (len(head) - 1)
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return ["", f"| {' | '.join(head)} |", rule, *lines, ""]
+
+
+def step_rows(model: str, told: Mapping[str, Any], peak: Mapping[str, float]) -> Any:
+    """One row per way: time, throughput, work, share of the peak, memory."""
+    rows = []
+    for name, all_ms in told["ms"].items():
+        ms = statistics.median(all_ms)
+        _, fusion, kind, precision = name.split("/")
+        n_clips = FEW if model == "peers" else BATCH
+        plain = f"{model}/{fusion}/plain/32"
+        known = told["flops"].get(f"{model}/{fusion}/ours/{precision}")
+        known = known if kind in ("ours", "plain") else told["flops"].get(name)
+        work = share = done = "-"
+        if known:
+            gflops = known * n_clips / 1e9
+            best = peak[f"{WORK.get(model, 'conv2d')}/{KINDS[precision]}"]
+            done, work = f"{gflops / ms * 1e3:.0f}", f"{gflops:.0f}"
+            share = f"{gflops / ms * 1e3 / best:.0%}"
+        against = "-"
+        if plain in told["ms"] and kind != "plain":
+            against = spread(faster(told, name, plain))
+        rows.append([
+            f"{fusion}, {kind}, {KINDS[precision]}", f"{ms:.0f}",
+            f"{1e3 * n_clips / ms:.1f}", f"{ms / 1e3 * N_CLIPS / n_clips:.1f}", work,
+            done, share, f"{told['mib'][name]:.0f}", against,
+        ])  # fmt: skip
+    rows += [[name, *["not installed"] * 8] for name in told["missing"]]
+    return rows
+
+
+HEAD = [
+    "way", "ms per step", "clips/s", "s per 240 clips", "GFLOP", "GFLOP/s",
+    "of peak", "peak MiB", "x plain",
+]  # fmt: skip
+
+
+CURVES = {
+    "plain, weights changed by their last bit": "nudged/32",
+    "ours in float32": "ours/32",
+    "ours in bfloat16": "ours/bf16",
+}
+
+
+def curve_rows(known: Mapping[str, Any]) -> list[list[str]]:
+    """How far the loss curves lie apart."""
+    rows = []
+    for model, ways in known.items():
+        plain = ways["plain/32"]
+        for name, way in CURVES.items():
+            if way not in ways:
+                continue
+            curve = ways[way]
+            apart = [abs(a - b) for a, b in zip(curve, plain, strict=True)]
+            ends = f"{plain[-1]:.3f}, {curve[-1]:.3f}"
+            numbers = [f"{max(apart):.1e}", f"{statistics.mean(apart):.1e}"]
+            rows.append([f"{model}, {name}", *numbers, ends])
+    return rows
+
+
+def seed_rows(known: Mapping[str, Any]) -> list[list[str]]:
+    """Loss and accuracy on real clips in both precisions, and what is between."""
+    rows = []
+    for model in MODELS:
+        told = known.get(f"seeds-{model}", {})
+        full, half = told.get(f"{model}/32"), told.get(f"{model}/bf16-mixed")
+        if not full or not half:
+            continue
+        pairs = list(zip(full, half, strict=False))
+        cells = []
+        for place in (0, 1):
+            by_seed = [(a[place], b[place]) for a, b in pairs]
+            cells += [
+                " ".join(f"{a:.3f}" for a, _ in by_seed),
+                " ".join(f"{b:.3f}" for _, b in by_seed),
+                f"{statistics.mean(b - a for a, b in by_seed):+.3f}",
+            ]
+        rows.append([model, *cells])
+    return rows
+
+
+def goals(known: Mapping[str, Any]) -> list[list[str]]:
+    """Every goal, its figure, and whether it was met."""
+    rows = []
+    for model, wanted in GOALS.items():
+        if model not in known:
+            continue
+        told = known[model]
+        for fusion in ("senses", "stack"):
+            ours, plain = (f"{model}/{fusion}/{k}" for k in ("ours/bf16", "plain/32"))
+            found = faster(told, ours, plain)
+            full = faster(told, f"{model}/{fusion}/ours/32", plain)
+            rows.append([
+                f"{model}, {fusion}: {wanted} x the plain way",
+                f"{spread(found)} in bfloat16, {spread(full)} in float32",
+                "yes" if found[0] >= wanted else "**no**",
+            ])  # fmt: skip
+    if "conv3d" in known:
+        told, first = known["conv3d"], "conv3d/stack/first/32"
+        for fusion, words in (("senses", "default"), ("stack", "one network")):
+            found = faster(told, f"conv3d/{fusion}/ours/bf16", first)
+            met = "yes" if found[0] >= 4 else "**no**"
+            rows.append([f"conv3d, {words}: 4 x the first's", spread(found), met])
+    if "convlstm" in known:
+        mib = known["convlstm"]["mib"]
+        for fusion in ("senses", "stack"):
+            ways = (f"convlstm/{fusion}/{k}" for k in ("ours/bf16", "plain/32"))
+            share = mib[next(ways)] / mib[next(ways)]
+            met = "yes" if share <= 1 / 3 else "**no**"
+            name = f"convlstm, {fusion}: memory a third of the plain way's"
+            rows.append([name, f"{share:.2f}", met])
+    if "loader" in known:
+        costs = known["loader"]
+        for source, words in (("files", "read from files"), ("memory", "kept")):
+            found = costs["first"] / costs[source]
+            met = "yes" if found >= 10 else "**no**"
+            rows.append([f"loader 10 x the first's, {words}", f"{found:.1f}", met])
+        for model in MODELS:
+            if model in known:
+                all_ms = known[model]["ms"][f"{model}/senses/ours/bf16"]
+                share = costs["memory"] / statistics.median(all_ms)
+                met = "yes" if share < 0.05 else "**no**"
+                rows.append([f"loading, of {model}'s step", f"{share:.1%}", met])
+    return rows
+
+
+def page(known: Mapping[str, Any]) -> list[str]:
+    """Write the part."""
+    lines = [
+        machine("torch", "lightning"),
+        "",
+        f"One step (forward, loss, backward, clipping, AdamW) on {BATCH} clips of "
+        "5x32x64x64, size tiny, one thread, the processor's time; each way in a "
+        "process of its own, in turn; medians, and ranges of the turns' ratios. "
+        "`plain` is benchmarks/training_plain.py: the same arithmetic as first "
+        "written. Memory is what a process held beyond the program itself. "
+        "Denormals are flushed for all.",
+    ]
+    peak = known.get("peak", {})
+    if peak:
+        words = ", ".join(f"{name} {value:.0f}" for name, value in peak.items())
+        lines += ["", f"This machine's peak, one thread, GFLOP/s: {words}."]
+    lines += ["", "### Goals", *table(["goal", "figure", "met"], goals(known))]
+    for model in MODELS:
+        if model in known:
+            lines += [
+                f"### {model}",
+                *table(HEAD, step_rows(model, known[model], peak)),
+            ]
+            took = known[model]["epoch"]
+            lines += [
+                f"A whole epoch by `train` in bfloat16, {N_CLIPS} clips and 60 to "
+                f"validate, augmentation and loading in it: {took['seconds']:.1f} s of "
+                f"the processor, {took['peak']:.0f} MiB in all.",
+                "",
+            ]
+    if "peers" in known:
+        head = f"### R(2+1)D-18 of torchvision and our base, {FEW} clips"
+        lines += [head, *table(HEAD, step_rows("peers", known["peers"], peak))]
+    if "loader" in known:
+        rows = [[name, f"{ms:.1f}"] for name, ms in known["loader"].items()]
+        lines += ["### A batch", *table(["batch of 20", "ms"], rows)]
+    if "curves" in known:
+        head = ["30 steps against plain float32", "largest", "mean", "last losses"]
+        lines += ["### Loss curves", *table(head, curve_rows(known["curves"]))]
+    if rows := seed_rows(known):
+        head = ["fights", "loss float32", "bfloat16", "between", "accuracy float32",
+                "bfloat16", "between"]  # fmt: skip
+        lines += ["### Both precisions on real clips, by seed", *table(head, rows)]
+    notes = NOTES.strip().splitlines()
+    return [*lines, *notes]
+
+
+NOTES = """
+"""

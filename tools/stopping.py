@@ -1,0 +1,149 @@
+"""From Ctrl-C or SIGTERM to one line, an exit status, and no process left behind.
+
+Work in progress is ended by KeyboardInterrupt, so that it can clean up behind itself.
+Where that cannot come through (while a module is being imported, in one long step of C
+code, out of a destructor) the process is ended by hand: all files appear whole or not
+at all, so nothing is lost by it.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+BY_SIGNAL = 128  # plus the number of the signal is the exit status, as shells have it
+GRACE_S = 5.0  # to clean up; then the process is ended by hand
+SAID = "stopped; what is finished is whole"
+# A closed terminal says SIGHUP, which Windows does not know.
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+SIGNALS += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
+
+_USUAL = (signal.SIG_DFL, signal.default_int_handler)
+_heard: list[int] = []  # signals, in the order they came
+_name: list[str] = []  # of the tool, once it is known
+_told: list[bool] = []  # whether the one line was written
+_listening: list[bool] = []
+
+
+def listen(name: str) -> None:
+    """Have all of `SIGNALS` end this process well, whatever it is doing.
+
+    Signals that somebody answers already, or that nohup has put aside, stay as they
+    are. May be called again, with a better name.
+
+    Args:
+        name: of the tool, for the one line.
+    """
+    _name[:] = [name]
+    if _listening or threading.current_thread() is not threading.main_thread():
+        return
+    _listening.append(True)
+    for number in SIGNALS:
+        if signal.getsignal(number) in _USUAL:
+            signal.signal(number, _hear)
+    sys.unraisablehook = _unraisable
+    if os.name != "posix":
+        return
+    os.register_at_fork(after_in_child=_forget)
+    # The system writes the signal's number here at once, even while Python cannot
+    # answer it because the main thread is in C code.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader,), daemon=True).start()
+
+
+def listen_early() -> None:
+    """Listen if the running program is one of this package's own, not a test, say."""
+    program = getattr(sys.modules.get("__main__"), "__file__", None)
+    if program and (
+        Path(program).stem == "fmrgb"
+        or Path(program).resolve().parent == Path(__file__).resolve().parent
+    ):
+        listen(Path(program).stem)
+
+
+def was_stopped() -> bool:
+    """Tell whether a signal to stop has come."""
+    return bool(_heard)
+
+
+def tell(name: str) -> int:
+    """Write the one line; return the exit status, 130 after Ctrl-C."""
+    _told.append(True)
+    print(f"{name}: {SAID}", file=sys.stderr)
+    return BY_SIGNAL + (_heard[0] if _heard else signal.SIGINT)
+
+
+def _hear(number: int, frame: FrameType | None) -> None:
+    _heard.append(number)
+    # Half-imported modules answer an interruption with faults of their own.
+    if len(_heard) > 1 or _importing(frame):
+        _end_now()
+    raise KeyboardInterrupt
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _unraisable(what: Any) -> None:
+    """End where KeyboardInterrupt was lost, in a destructor, say."""
+    if _heard and issubclass(what.exc_type, KeyboardInterrupt):
+        _end_now()
+    sys.__unraisablehook__(what)
+
+
+def _watch(reader: int) -> None:
+    number = 0
+    while number not in SIGNALS:  # others, like that of a child's end, come as well
+        number = os.read(reader, 1)[0]
+    time.sleep(GRACE_S)
+    if not _heard:
+        _heard.append(number)
+    _end_now()
+
+
+def _end_now() -> NoReturn:
+    """End this process and its children, and remove what it was writing."""
+    files = sys.modules.get("fmrgb.files")
+    for part in list(getattr(files, "WRITING", ())):
+        part.unlink(missing_ok=True)
+    for child in _children():
+        with suppress(OSError):  # it has ended by itself
+            os.kill(child, signal.SIGKILL)
+    if not _told:
+        os.write(2, f"{''.join(_name)}: {SAID}\n".encode())
+    os._exit(BY_SIGNAL + _heard[0])
+
+
+def _children() -> list[int]:
+    """Return the processes that this one has started, where the system lists them."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text(errors="replace")
+        except OSError:  # it has ended
+            continue
+        if int(stat.rpartition(")")[2].split()[1]) == os.getpid():
+            found.append(int(folder.name))
+    return found
+
+
+def _forget() -> None:
+    """Give a forked child the system's own answers: its parent speaks for it."""
+    signal.set_wakeup_fd(-1)
+    sys.unraisablehook = sys.__unraisablehook__
+    for number in SIGNALS:
+        if signal.getsignal(number) is _hear:
+            usual = signal.default_int_handler if number == signal.SIGINT else 0
+            signal.signal(number, usual)
