@@ -154,6 +154,8 @@ def goals(known: Mapping[str, Any]) -> list[list[str]]:
                 share = costs["memory"] / statistics.median(all_ms)
                 met = "yes" if share < 0.05 else "**no**"
                 rows.append([f"loading, of {model}'s step", f"{share:.1%}", met])
+    told = "no_grad (tests/test_training_speed.py)"
+    rows.append(["validation without gradient bookkeeping", told, "yes"])
     return rows
 
 
@@ -205,4 +207,47 @@ def page(known: Mapping[str, Any]) -> list[str]:
 
 
 NOTES = """
+### What holds what was not met (2026-11-21, EPYC with avx512_bf16 and without AMX)
+
+Shares are of one profiled step each; what was tried is in benchmarks/LOG.md.
+
+- **convlstm, time.** Of a float32 step 0.78 are convolutions, at the machine's peak;
+  of a bfloat16 step 0.71 (0.53 of 0.76 s), the recurrence's other operations and the
+  input's 0.18, copies 0.07, normalisation and ReLU 0.04. bfloat16 doubles the peak
+  here and no more (233 against 94 GFLOP/s): the 96 GFLOP would take 0.41 s if nothing
+  else were done, 4.5 x the plain way. Needed: AMX, with which one thread's bfloat16
+  convolutions were measured at 12 times float32, and the cell as one kernel.
+- **convlstm, memory.** The plain twin already has the strided encoder. Ours holds the
+  gates and their gradient in float32 (84 MB each) and the input in three or four
+  stages (31 to 63 MB each), by their sizes. The first version's ConvLSTM, without an
+  encoder, was measured at 13.3 GB for the whole process (on another machine); an
+  epoch of ours is at 1.3. Needed: gates in bfloat16, or their gradient written over
+  them.
+- **vivit, stacked.** Of 0.30 s products take 0.13 (0.10 at the peak), softmax, GELU
+  and layer normalisation 0.04, copies and changes of type 0.04, drawing chances and
+  the rest 0.09. Needed: those fused.
+- **conv3d against the first version.** The default is two networks that see changes
+  too; one network, as the first was, is above 4 x. Of 0.41 s convolutions take 0.23,
+  batch normalisation 0.07, ReLU 0.02. Needed: normalisation and ReLU in one pass,
+  forward and back (torch.compile was slower).
+- **Loss curves.** In double precision fast and plain agree (tests: gradients to 1e-5,
+  losses over steps to 1e-5). In float32 conv3d's differ as much as the plain way does
+  from itself after a change of the weights' last bit: statistics with channels last
+  are less exact (1e-5 instead of 1e-6 after a layer) and single ReLUs turn.
+  convlstm's and vivit's differ by more than after that change, which is smaller than
+  what another order of summing does to every operation; the gradient of their first
+  step is as near to the exact one as the plain way's (7.5e-6 and 6.5e-6, 1.4e-6 and
+  1.3e-6).
+- **How firm.** 3 or 4 turns of each way on a machine that others worked on. The plain
+  way of conv3d and vivit with two senses wavers (see its range), probably because
+  memory is fetched from the system at every step; the stacked rows waver less.
+  Against our own code before this work, in quieter minutes: conv3d 757 ms in float32
+  and 465 in bfloat16, convlstm 1354 and 812, vivit 901 and 718 (two senses).
+- **The loader.** The first version's class is rebuilt from a description of what it
+  did, to its favour. In the table it fetches memory anew as it did then; with freed
+  memory kept for it too, an earlier run gave 326 ms against 40 from files, 8.1 x,
+  below the goal. Clips that fit into 2 GB are read from files in the first epoch
+  alone.
+- **bfloat16 and `auto`.** On three seeds it is neither better nor worse beyond what
+  seeds differ by; a loss of some hundredths is not ruled out.
 """

@@ -122,9 +122,12 @@ def trace(network: Network) -> Program:
     batch = {0: torch.export.Dim("batch", min=1)}
     try:
         with _quiet():
-            return torch.export.export(network, (levels,), dynamic_shapes=(batch,))
+            program = torch.export.export(network, (levels,), dynamic_shapes=(batch,))
     except Exception as error:  # torch.export raises whatever went wrong inside
         raise _cannot(network.card, error) from error
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # names files of this machine
+    return program
 
 
 def try_clips(card: Card, n_clips: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -165,8 +168,7 @@ def _need_extra() -> None:
 def _write(program: Program, card: Card, path: Path, form: str) -> None:
     said = json.dumps(card.as_dict(), ensure_ascii=False)
     if form == "torch":
-        # Into memory first: torch would put the name it is given into the bytes.
-        whole = io.BytesIO()
+        whole = io.BytesIO()  # torch would put a file's name into the bytes
         torch.export.save(program, whole, extra_files={EXTRA_FILE: said})
         path.write_bytes(whole.getbuffer())
         return
@@ -260,12 +262,11 @@ def _milliseconds(
 ) -> tuple[float, float]:
     """Measure both in turn, so that what else the machine does hits them alike."""
     taken: tuple[list[float], list[float]] = ([], [])
-    for _ in range(1 + N_PASSES):
+    for _ in range(1 + N_PASSES):  # the first also finds out how to work
         for ask, seconds in zip((first, second), taken, strict=True):
             start = time.perf_counter()
             ask(clips_BCTHW)
             seconds.append(time.perf_counter() - start)
-    # The first pass also finds out how to work.
     told = [1000 * median(seconds[1:]) / len(clips_BCTHW) for seconds in taken]
     return told[0], told[1]
 

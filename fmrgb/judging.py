@@ -114,28 +114,39 @@ def judge_files(
         else:
             done.answers.append(answer)
     for path in long:
-        began_s = time.perf_counter()
-        try:
-            recording = predict_recording(
-                opened,
-                path,
-                window_s=wishes.window_s,
-                hop_s=wishes.hop_s,
-                threshold=wishes.threshold,
-                threads=wishes.workers,
-                progress=seconds,
-            )
-        except (FmrgbError, OSError) as error:
-            done.failures.append(Failure(str(path), str(error)))
-            event("recording", clip=str(path), error=str(error))
-            continue
-        event("recording", clip=str(path), seconds=time.perf_counter() - began_s)
-        done.recordings.append(recording)
-        if recording.fault:
-            done.failures.append(Failure(str(path), recording.fault))
+        _judge_long(opened, path, wishes, done, seconds)
     done.answers.sort(key=lambda one: one.name)
     done.failures.sort(key=lambda one: one.name)
     return done
+
+
+def _judge_long(
+    opened: Opened,
+    path: Path,
+    wishes: Wishes,
+    done: Verdicts,
+    progress: Progress | None,
+) -> None:
+    """Judge one long recording into `done`."""
+    began_s = time.perf_counter()
+    try:
+        recording = predict_recording(
+            opened,
+            path,
+            window_s=wishes.window_s,
+            hop_s=wishes.hop_s,
+            threshold=wishes.threshold,
+            threads=wishes.workers,
+            progress=progress,
+        )
+    except (FmrgbError, OSError) as error:
+        done.failures.append(Failure(str(path), str(error)))
+        event("recording", clip=str(path), error=str(error))
+        return
+    event("recording", clip=str(path), seconds=time.perf_counter() - began_s)
+    done.recordings.append(recording)
+    if recording.fault:
+        done.failures.append(Failure(str(path), recording.fault))
 
 
 def _part(

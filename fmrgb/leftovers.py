@@ -61,7 +61,7 @@ def _is_left(part: Path, match: re.Match[str]) -> bool:
     if match["host"] == HOST and not alive(int(match["pid"])):
         return True
     try:
-        return time.time() - part.stat().st_mtime > OLD_S
+        return time.time() - part.lstat().st_mtime > OLD_S
     except OSError:  # gone since
         return False
 

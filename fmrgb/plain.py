@@ -96,7 +96,9 @@ def _vet_pickle(content: bytes | BinaryIO, most: int | None = None) -> None:
             module, _, name = str(value).rpartition(" ")
             is_storage = module == "torch" and name.endswith("Storage")
             if not is_storage and (module, name) not in _NAMES:
-                raise pickle.UnpicklingError(f"it names {module}.{name}, which would run")
+                raise pickle.UnpicklingError(
+                    f"it names {module}.{name}, which would run"
+                )
         elif most is not None and isinstance(value, int) and value > most:
             raise ValueError(f"it promises {value:,} of something and has {most:,}")
 

@@ -73,8 +73,9 @@ def fit_trust(
 
 def _fit_both(logits_NAK: Floats, truth_N: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return the trust [A] in picture, sound and joint; joint is the last."""
-    every = _fit(logits_NAK, truth_N)
-    apart = np.append(_fit(logits_NAK[:, :-1], truth_N), 0.0)
+    share = 1 / logits_NAK.shape[1]
+    every = _fit(logits_NAK, truth_N, share)
+    apart = np.append(_fit(logits_NAK[:, :-1], truth_N, share), 0.0)
     with_joint, without = (_loss(logits_NAK, truth_N, one) for one in (every, apart))
     return every if without - with_joint > np.log(len(truth_N)) / 2 else apart
 
@@ -88,10 +89,12 @@ def _loss(
     return loss
 
 
-def _fit(logits_NAK: Floats, truth_N: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the trust [A] for clips that all answers judge."""
+def _fit(
+    logits_NAK: Floats, truth_N: NDArray[np.integer], share: float = 1.0
+) -> NDArray[np.float64]:
+    """Return the trust [A] for clips that all answers judge; few leave it a `share`."""
     n_answers = logits_NAK.shape[1]
-    start = np.full(n_answers, 1 / n_answers)
+    start = np.full(n_answers, share)
     logits = logits_NAK.astype(np.float64)
     rows = np.arange(len(truth_N))
 

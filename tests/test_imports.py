@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "fmrgb"
 LAYERS: list[set[str]] = [  # a module may import from the lines above its own
     {"errors", "fields", "leftovers"},
     {"card", "options", "files", "names", "memory", "align", "pt_file", "mixdown"},
+    {"arena"},
     {"plain"},
     {"alone", "fence", "cells", "log", "limits"},
     {"tracks", "stack", "train_options", "intervals", "study", "explain_options"},

@@ -15,11 +15,13 @@ from fmrgb import arena
 from fmrgb.arena import freed_memory_is_kept
 from fmrgb.card import View
 from fmrgb.checkpoint import Network
+from fmrgb.learner import Learner, Settings
 from fmrgb.models import MODELS, recurrence
 from fmrgb.models.chance import Dropout, kept
 from fmrgb.models.conv3d import every
 from fmrgb.models.recurrence import recur
 from fmrgb.models.senses import normalise_
+from fmrgb.trainer import train
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 from training_plain import PLAIN, plain
@@ -144,6 +146,21 @@ def test_the_recurrence_by_hand_has_autograds_gradients(monkeypatch, n_frames):
     found = torch.autograd.grad(by_hand, (heard, weight), upstream)
     for ours, theirs in zip(found, wanted, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-12)
+
+
+def test_validation_keeps_nothing_for_gradients(monkeypatch, tmp_path):
+    told = []
+
+    def look(learner, batch, batch_idx):
+        told.append(torch.is_grad_enabled())
+        return judge(learner, batch, batch_idx)
+
+    judge = Learner.validation_step
+    monkeypatch.setattr(Learner, "validation_step", look)
+    rows = tiny.dark_and_bright(tmp_path, ["train"] * 2 + ["val"])
+    settings = Settings(epochs=1, batch_size=2)
+    train(rows, tiny.VIEW, settings, folder=tmp_path / "run", quiet=True)
+    assert told == [False]
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])

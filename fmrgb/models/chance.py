@@ -1,8 +1,8 @@
 """Dropout whose chances are drawn in words of 64 bits, which processors are quick at.
 
-torch draws one number after the other for every value (7 ns each, here), which takes a
-fifth of a small transformer's training step. Sixteen bits for each are enough: the
-probability is met to within 1 / 131072.
+torch draws one number after the other for every value (6 to 10 ns each, here), which
+took a fifth of a small transformer's training step. Sixteen bits for each are enough:
+the probability is met to within 1 / 131072.
 """
 
 import numpy as np

@@ -132,6 +132,7 @@ class Every(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """Put the gradient where the frames were taken from."""
         (maps_BDTHW,) = ctx.saved_tensors
         gradient_BDTHW = torch.zeros_like(maps_BDTHW, dtype=gradients[0].dtype)
         gradient_BDTHW[:, :, :: ctx.step] = gradients[0]

@@ -25,7 +25,7 @@ def recur(heard_NGHW: Tensor, weight: Tensor, n_frames: int) -> Tensor:
 
     Args:
         heard_NGHW: what the gates i, f, o, g hear of every frame; g twice as loud, so
-            that its hyperbolic tangent is `2 sigmoid(.) - 1`, five times as quick.
+            that its hyperbolic tangent is `2 sigmoid(.) - 1`, three times as quick.
         weight: [G, D, k, k], of the memory after the frame before; k is odd.
         n_frames: moments.
 
@@ -58,6 +58,7 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, heard_NGHW: Tensor, weight: Tensor, n_frames: int) -> Tensor:
+        """Keep gates, cells and memory of every frame."""
         weight = weight.contiguous(memory_format=CHANNELS_LAST)
         heard_NGHW = heard_NGHW.contiguous(memory_format=CHANNELS_LAST)
         exact = torch.promote_types(heard_NGHW.dtype, torch.float32)
@@ -86,6 +87,7 @@ class Recurrence(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream_NDHW: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Go from the last frame to the first."""
         gates_NGHW, cells_NDHW, hiddens_NDHW, weight = ctx.saved_tensors
         half = hiddens_NDHW.dtype
         slopes_NGHW = torch.empty_like(gates_NGHW)  # the gradient of what was heard
@@ -139,7 +141,7 @@ def _slopes(
 
 
 def _tanh(values: Tensor) -> Tensor:
-    """Hyperbolic tangent by the sigmoid, which is five times as quick here."""
+    """Hyperbolic tangent by the sigmoid, which is three times as quick here."""
     return (2 * values).sigmoid_().mul_(2).sub_(1)
 
 

@@ -53,11 +53,11 @@ class Attention(nn.Module):
     def _heard(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Mix values by how well queries and keys agree: [B, heads, N, D / heads]."""
         drop = self.dropout.p if self.training else 0.0
-        if not drop or query.device.type != "cpu":
+        if query.device.type != "cpu" or not drop:
             return functional.scaled_dot_product_attention(
                 query, key, value, dropout_p=drop
             )
-        # With dropout that function takes ten times as long on a processor.
+        # With dropout that function takes three times as long on a processor.
         agreed = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
         mixed: Tensor = self.dropout(agreed.softmax(dim=-1)) @ value
         return mixed

@@ -259,6 +259,7 @@ def test_any_cell_comes_back(tmp_path, label, path):
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(1500)
 @settings(QUICK, max_examples=5000)
 @given(label=TEXT.filter(lambda t: "\0" not in t), path=NAMES)
 def test_very_many_cells_come_back(tmp_path, label, path):
@@ -289,6 +290,7 @@ def test_damaged_manifests_are_read_or_refused(tmp_path):
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(1500)
 def test_many_damaged_manifests_are_read_or_refused(tmp_path):
     damage(range(1000, 7000), tmp_path)
 

@@ -429,6 +429,7 @@ def test_damaged_files_are_read_or_refused(tmp_path, name, legacy):
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("legacy", [False, True])
 def test_many_damaged_files_are_read_or_refused(tmp_path, name, legacy):
@@ -485,6 +486,7 @@ def test_any_value_in_a_sample_is_read_or_refused(tmp_path, key, value):
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(1500)
 @LONG
 @given(key=KEYS, value=PLAIN | TENSORS)
 def test_many_values_in_a_sample_are_read_or_refused(tmp_path, key, value):
@@ -511,6 +513,7 @@ def test_any_value_in_a_card_is_read_or_refused(tmp_path, key, value):
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(1500)
 @settings(LONG, max_examples=1000)
 @given(key=st.sampled_from(CARD_KEYS), value=PLAIN)
 def test_many_values_in_a_card_are_read_or_refused(tmp_path, key, value):
@@ -521,6 +524,7 @@ MINUTE = 60  # s that atheris looks for faults, for each kind of file
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("kind", ["pt", "csv", "options"])
 def test_a_fuzzer_that_learns_finds_nothing_for_a_minute(tmp_path, kind):
     pytest.importorskip("atheris")
