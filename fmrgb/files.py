@@ -200,9 +200,6 @@ def sha256(path: Path) -> str:
 def shown(path: Path | str) -> str:
     """Write a name so that it fits one line: control characters come out escaped."""
     text = str(path)
-    if text.isprintable():
-        return text
-    text = str(path)
     if text.isprintable():  # as almost all are
         return text
     return "".join(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
+from markupsafe import Markup
 
 from fmrgb import page, plots, verdict
 from fmrgb.build import write_failed
@@ -22,6 +23,7 @@ from fmrgb.mistakes import mistakes_sheet, worst_mistakes
 from fmrgb.sample import Sample, load_sample
 
 PACKAGES = ("fmrgb", "torch", "lightning", "av", "librosa", "numpy", "scipy")
+NO_BREAK = "\N{NO-BREAK SPACE}"
 SEARCH = "lr_search.png"  # what a search for the learning rate leaves in the folder
 
 
@@ -96,7 +98,10 @@ def write_report(folder: Path, story: Story) -> Path:
 
 def _tame(value: Any) -> Any:
     """Escape what would move the cursor of a terminal or turn a line around."""
-    return shown(value) if isinstance(value, str) else value
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    # Spaces that do not break are our own, between a number and its unit.
+    return NO_BREAK.join(map(shown, value.split(NO_BREAK)))
 
 
 def _draw(story: Story, mistakes: list[dict[str, Any]]) -> dict[str, bytes]:
