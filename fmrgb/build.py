@@ -19,7 +19,7 @@ from fmrgb.aligned import read_aligned
 from fmrgb.cells import write_csv
 from fmrgb.errors import FmrgbError, InputError
 from fmrgb.files import make_folder, refuse_changed, room, sha256, shown, stamp
-from fmrgb.leftovers import sweep_parts
+from fmrgb.leftovers import and_sweep, sweep_parts
 from fmrgb.limits import Allowance, limits_of
 from fmrgb.manifest import Row, write_manifest
 from fmrgb.media import SOUND_RATE
@@ -110,7 +110,7 @@ def build(
         jobs = [(item, recipe) for item in usable]
         limits = limits_of(allowance, lambda job: job[0].clip)
         outcomes = engine.run(make_sample, jobs, workers=workers, limits=limits)
-        for done, outcome in enumerate(outcomes, start=1):
+        for done, outcome in enumerate(and_sweep(outcomes, folder), start=1):
             if outcome.result is None:
                 failed[outcome.job[0].clip] = str(outcome.fault)
             else:

@@ -30,6 +30,7 @@ from fmrgb.log import event
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+END_S = 2.0  # to wait for a worker that was told to end
 AHEAD = 4  # jobs handed out per worker, so that a million jobs do not fill memory
 
 
@@ -253,3 +254,7 @@ def _stop(pool: Executor) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
+    for (
+        process
+    ) in processes:  # what they leave may be looked at as soon as they are gone
+        process.join(END_S)

@@ -8,9 +8,12 @@ import os
 import re
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
+Item = TypeVar("Item")
 OLD_S = 24 * 3600.0  # what nobody has written to for so long is given up
 
 
@@ -55,6 +58,15 @@ def sweep_parts(target: Path, *, deep: bool = True) -> int:
 def is_part(name: str) -> bool:
     """Tell whether a file is, by its name, one that is half written."""
     return _PART.match(name) is not None
+
+
+def and_sweep(outcomes: Iterator[Item], folder: Path) -> Iterator[Item]:
+    """Pass on what comes; where it breaks off, remove what is left half written."""
+    try:
+        yield from outcomes
+    except BaseException:
+        sweep_parts(folder)
+        raise
 
 
 def _is_left(part: Path, match: re.Match[str]) -> bool:
