@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import torch
 from fmrgb import demo
 from fmrgb.build import Recipe, build
 from fmrgb.errors import FmrgbError, InputError
-from fmrgb.ffmpeg_program import find_program
+from fmrgb.ffmpeg_program import answer, find_program
 from fmrgb.files import shown
 from fmrgb.memory import in_bytes
 from fmrgb.preflight import survey
@@ -93,10 +92,9 @@ def _versions() -> Section:
 def _codecs() -> Section:
     try:
         path = find_program().path
-        words = [path, "-hide_banner", "-version"]
-        said = subprocess.run(words, capture_output=True, text=True, timeout=30).stdout
+        said = answer(path, "-hide_banner", "-version")
         found = {"ffmpeg": f"{said.partition(' Copyright')[0]} at {shown(path)}"}
-    except (FmrgbError, OSError, subprocess.SubprocessError) as error:
+    except (FmrgbError, OSError) as error:
         found = {"ffmpeg": f"fault: {error}"}
     parts = (f"{k} {'.'.join(map(str, v))}" for k, v in av.library_versions.items())
     found["in av"] = ", ".join(parts)

@@ -43,8 +43,8 @@ def find_program() -> Program:
         ProgramMissingError: if neither is there, runs and can write H.264.
     """
     for path in (shutil.which("ffmpeg"), _bundled()):
-        if path and f"Encoder {ENCODER}" in _answer(path, "-h", f"encoder={ENCODER}"):
-            return Program(path, keep_times(_answer(path, "-version")))
+        if path and f"Encoder {ENCODER}" in answer(path, "-h", f"encoder={ENCODER}"):
+            return Program(path, keep_times(answer(path, "-version")))
     raise ProgramMissingError(
         f"expected an ffmpeg program with {ENCODER}, found none; install it: "
         "sudo apt-get install ffmpeg"
@@ -74,10 +74,10 @@ def _bundled() -> str | None:
         return None
 
 
-def _answer(program: str, *words: str) -> str:
+def answer(program: str, *words: str) -> str:
     """Return what the program prints, nothing if it does not run."""
     try:
-        answer = subprocess.run(
+        ended = subprocess.run(
             [program, *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -85,7 +85,7 @@ def _answer(program: str, *words: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return answer.stdout.decode(errors="replace")
+    return ended.stdout.decode(errors="replace")
 
 
 class Children:
