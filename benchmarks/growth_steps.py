@@ -24,25 +24,18 @@ FRAMES, SIZE = 8, (32, 32)
 
 def build(folder: Path) -> Callable[[], object]:
     """Read headers, make samples, write the manifest: create_fmrgbdata."""
-    from fmrgb.build import Recipe, build
-    from fmrgb.preflight import survey
-
-    samples = folder / "samples"
-    shutil.rmtree(samples, ignore_errors=True)
-    recipe = Recipe(frames=FRAMES, size=SIZE)
-
-    def work() -> object:
-        groups = folder / "groups.csv"
-        found = survey(folder / "clips", output=samples, groups=groups)
-        return build(found, recipe, folder=samples)
-
-    return work
+    shutil.rmtree(folder / "samples", ignore_errors=True)
+    return _building(folder)
 
 
 def rebuild(folder: Path) -> Callable[[], object]:
     """Find that all samples are there already."""
     import torch  # noqa: F401
 
+    return _building(folder)
+
+
+def _building(folder: Path) -> Callable[[], object]:
     from fmrgb.build import Recipe, build
     from fmrgb.preflight import survey
 

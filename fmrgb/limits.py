@@ -18,10 +18,9 @@ try:
 except ModuleNotFoundError:  # not on Windows, where memory is not limited
     resource = None  # type: ignore[assignment]
 
-FLOOR_S = 600.0  # s that any clip may take, and
-BYTES_PER_S = (
-    20_000  # one more for so many bytes of its file: what a header says may lie
-)
+# What any clip may take, and one s more for so many bytes of its file: the length that
+# a header tells may be a lie.
+FLOOR_S, BYTES_PER_S = 600.0, 20_000
 GRACE_S = 20.0  # after its time, a clip that does not hear is ended with its process
 AGAIN_S = 1.0  # in case some library swallowed the word that time is up
 LEAST_MEMORY = 1 << 30  # bytes; two pictures of 8K and their neighbours

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fmrgb.build import Recipe
 from fmrgb.card import Card, View
 from fmrgb.checkpoint import KEY, PREFIX, Network
 from fmrgb.learner import Settings
@@ -102,6 +103,14 @@ def saved(network: Network, path: Path) -> Path:
     trust = {"trust": network.trust_SA.tolist()}
     torch.save({KEY: network.card.as_dict() | trust, "state_dict": state}, path)
     return path
+
+
+def untrained(path: Path, *, seconds: float) -> Path:
+    """Write a network that judges raw clips of so many s; return its path."""
+    recipe = Recipe(frames=N_FRAMES, size=(WIDTH, HEIGHT)).options()
+    card = replace(CARD, recipe=recipe, seconds=seconds, longest=seconds)
+    torch.manual_seed(0)
+    return saved(Network(card), path)
 
 
 def manifest(folder: Path, n_pairs: int) -> Path:

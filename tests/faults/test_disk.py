@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import clips
@@ -17,21 +17,20 @@ import numpy as np
 import pytest
 import tally
 import tiny
-import torch
 from disks import disk, grow, read_only, vanish
 from fmrgb_tools import main
 from killing import END_S, LIGHT, LONGEST_S, Ended, Started, Tools, contents, tools
 
 from fmrgb import preflight, resize
 from fmrgb.alone import LOCK, alone
-from fmrgb.build import Recipe
-from fmrgb.checkpoint import Network
 from fmrgb.cleanup import delete_not_resized
 from fmrgb.errors import InputError
 from fmrgb.manifest import read_manifest
 
 N_CLIPS = 4
 LONG = pytest.mark.faults
+SLOWLY = (LONG, pytest.mark.timeout(900))
+QUICK = ("create_fmrgbdata", "visualize")  # the tools whose disk fills in every run
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +49,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         noise = np.random.default_rng(k).integers(0, 256, (24, 64, 96, 3), np.uint8)
         clips.make(path, noise, clips.tone(300 + 100 * k, 2.4))
-    recipe = Recipe(frames=tiny.N_FRAMES, size=(tiny.WIDTH, tiny.HEIGHT)).options()
-    card = replace(tiny.CARD, recipe=recipe, seconds=2.4, longest=2.4)
-    torch.manual_seed(0)
-    tiny.saved(Network(card), folder / "m.ckpt")
+    tiny.untrained(folder / "m.ckpt", seconds=2.4)
     tiny.manifest(folder / "samples", 6)
     return folder
 
@@ -153,23 +149,11 @@ def full_then_free(
         assert {p.name for p in small.iterdir()} >= ballast
 
 
-@pytest.mark.parametrize("name", ["create_fmrgbdata", "visualize"])
-def test_a_full_disk_is_told_and_freeing_some_completes_the_work(
-    name, store, tmp_path, monkeypatch, capsys, blind
-):
-    folder = Path(shutil.copytree(store, tmp_path / "work"))
-    monkeypatch.chdir(folder)
-    with tally.fault(f"full disk in {name}"):
-        full_then_free(WRITERS[name], folder, capsys)
-        same(folder, store)
-
-
-@pytest.mark.faults
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "name", [n for n in WRITERS if n not in ("create_fmrgbdata", "visualize")]
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=SLOWLY) for n in WRITERS],
 )
-def test_a_full_disk_is_told_by_every_tool(
+def test_a_full_disk_is_told_and_freeing_some_completes_the_work(
     name, store, tmp_path, monkeypatch, capsys, blind
 ):
     folder = Path(shutil.copytree(store, tmp_path / "work"))

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,8 @@ from killing import (
     tools,
 )
 
-from fmrgb.build import Recipe
 from fmrgb.cells import read_csv
-from fmrgb.checkpoint import KEY, Network
+from fmrgb.checkpoint import KEY
 from fmrgb.resize import resize
 
 MOMENTS = int(os.environ.get("FAULT_MOMENTS", "50"))  # per tool and signal
@@ -115,10 +114,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         clips.make(folder / name, noise, clips.tone(300 + 100 * k, 2.4))
     clips.copies(folder / CLIPS[0], folder, "twins/c0.mp4", "built/c0.mp4")
     resize(folder / "twins")
-    recipe = Recipe(frames=tiny.N_FRAMES, size=(tiny.WIDTH, tiny.HEIGHT)).options()
-    card = replace(tiny.CARD, recipe=recipe, seconds=2.4, longest=2.4)
-    torch.manual_seed(0)
-    tiny.saved(Network(card), folder / "m.ckpt")
+    tiny.untrained(folder / "m.ckpt", seconds=2.4)
     tiny.manifest(folder / "samples", 8)
     return folder
 

@@ -419,24 +419,25 @@ FILES: dict[str, Callable[[Path], Path]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("samples", "others"),
+    [
+        (range(150), range(15)),
+        pytest.param(
+            range(1000, 7000),
+            range(1000, 1600),
+            marks=(pytest.mark.faults, pytest.mark.timeout(1500)),
+        ),
+    ],
+    ids=["some", "many"],
+)
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("legacy", [False, True])
-def test_damaged_files_are_read_or_refused(tmp_path, name, legacy):
+def test_damaged_files_are_read_or_refused(tmp_path, name, legacy, samples, others):
     path = FILES[name](tmp_path / name)
     if legacy:
         saved(torch.load(path, weights_only=True), path, legacy=True)
-    read_damaged(path, range(150 if name == "a.pt" else 15), tmp_path)
-
-
-@pytest.mark.faults
-@pytest.mark.timeout(1500)
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("legacy", [False, True])
-def test_many_damaged_files_are_read_or_refused(tmp_path, name, legacy):
-    path = FILES[name](tmp_path / name)
-    if legacy:
-        saved(torch.load(path, weights_only=True), path, legacy=True)
-    read_damaged(path, range(1000, 7000 if name == "a.pt" else 1600), tmp_path)
+    read_damaged(path, samples if name == "a.pt" else others, tmp_path)
 
 
 PLAIN = st.recursive(
