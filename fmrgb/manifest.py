@@ -35,6 +35,9 @@ class Row:
     checksum: str = ""  # SHA-256 of the source clip
     source_width: int | None = None  # of the clip itself, on screen
     source_height: int | None = None
+    track: str = ""  # the recording that a window was cut from; empty: it is whole
+    start: float | None = None  # of the window in its track, in s
+    text: str = ""  # the words of a clip that has some
 
 
 COLUMNS = tuple(f.name for f in fields(Row))
@@ -94,7 +97,8 @@ def _row(record: dict[str, str], path: Path, line: int, fence: Fence) -> Row:
         except (ValueError, KeyError):
             raise wrong(f"{name} cannot be {text!r}") from None
     values["checksum"] = record.get("checksum", "")
-    for name in ("label", "group", "split"):
+    values["text"] = record.get("text", "")
+    for name in ("label", "group", "split", "track"):
         # Many rows say the same; they share one word.
         values[name] = sys.intern(record.get(name, ""))
     return Row(**values)
@@ -122,6 +126,7 @@ _READ: dict[str, Any] = {
     "fps": _number,
     "frames": _count,
     "seconds": _number,
+    "start": _number,
     "height": _count,
     "width": _count,
     "source_width": _count,

@@ -50,7 +50,8 @@ class Sample:
     """One clip, ready for a network.
 
     Attributes:
-        visual: uint8 [T, H, W, 3] (R, G, B) or [T, H, W, 1] (gray).
+        visual: uint8 [T, H, W, 3] (R, G, B), [T, H, W, 1] (gray) or [T, H, W, 0] (sound
+            alone: H and W are the sides of its pictures).
         sound: uint8 planes by name, [T] (one value per frame) or [T, h, w] (a picture).
         channels: names of the planes, in the order of C.
         times: float32 [T], when each frame appears, in s.
@@ -266,12 +267,16 @@ def _check_words(sample: Sample) -> None:
 def _check(sample: Sample, name: str) -> None:
     """Raise SampleError, saying what was expected, if arrays do not fit together."""
     visual = sample.visual
-    if visual.dtype != np.uint8 or visual.ndim != 4 or visual.shape[-1] not in (1, 3):
+    if (
+        visual.dtype != np.uint8
+        or visual.ndim != 4
+        or visual.shape[-1] not in (0, 1, 3)
+    ):
         raise SampleError(
-            f"{name}: expected visual uint8 [T, H, W, 1 or 3], got {visual.dtype} "
+            f"{name}: expected visual uint8 [T, H, W, 0, 1 or 3], got {visual.dtype} "
             f"{list(visual.shape)}"
         )
-    if 0 in visual.shape:
+    if 0 in visual.shape[:3]:
         raise SampleError(f"{name} holds no pixel: visual is {list(visual.shape)}")
     n_frames = len(visual)
     if sample.times.shape != (n_frames,):

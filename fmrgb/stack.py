@@ -13,7 +13,8 @@ from fmrgb.errors import SampleError
 
 Plane = NDArray[np.uint8]
 
-PICTURE_PLANES = {1: ("gray",), 3: ("R", "G", "B")}  # planes of the picture -> names
+# Planes of the picture -> names; a sample of sound alone has none.
+PICTURE_PLANES: dict[int, tuple[str, ...]] = {0: (), 1: ("gray",), 3: ("R", "G", "B")}
 
 
 def stack(
@@ -22,7 +23,8 @@ def stack(
     """Stack sound planes on picture planes.
 
     Args:
-        visual_THWV: uint8 [T, H, W, 3] (R, G, B) or [T, H, W, 1] (gray).
+        visual_THWV: uint8 [T, H, W, 3] (R, G, B), [T, H, W, 1] (gray) or [T, H, W, 0]
+            (no picture).
         sound: uint8 planes by name; [T] fills the whole picture with one value, and
             [T, h, w] is stretched over it (linear interpolation).
         channels: names of the planes wanted, in the order of C.

@@ -341,12 +341,12 @@ def zeros(*shape: int, dtype: torch.dtype = torch.uint8) -> torch.Tensor:
     [
         (
             {"visual": zeros(T, H, W)},
-            "expected visual uint8 [T, H, W, 1 or 3], got uint8",
+            "expected visual uint8 [T, H, W, 0, 1 or 3], got uint8",
         ),
-        ({"visual": zeros(T, H, W, 2)}, "expected visual uint8 [T, H, W, 1 or 3]"),
+        ({"visual": zeros(T, H, W, 2)}, "expected visual uint8 [T, H, W, 0, 1 or 3]"),
         (
             {"visual": zeros(T, H, W, 3, dtype=torch.float32)},
-            "expected visual uint8 [T, H, W, 1 or 3], got float32",
+            "expected visual uint8 [T, H, W, 0, 1 or 3], got float32",
         ),
         ({"visual": zeros(T, 0, W, 3)}, "holds no pixel: visual is [6, 0, 14, 3]"),
         ({"visual": zeros(T + 1, H, W, 3)}, "7 frames, but times (6,)"),
@@ -384,3 +384,20 @@ def test_a_name_that_is_no_utf8_is_read_too(tmp_path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.pt"))
     save_sample(path, a_sample())
     assert np.array_equal(load_sample(path).clip, a_sample().clip)
+
+
+def test_a_sample_of_sound_alone_has_the_sides_of_its_pictures(tmp_path):
+    logmel = np.arange(1 * 5 * 7, dtype=np.uint8).reshape(1, 5, 7)
+    sample = Sample(
+        visual=np.zeros((1, 5, 7, 0), np.uint8),
+        sound={"logmel": logmel},
+        channels=("logmel",),
+        times=np.zeros(1, np.float32),
+        has_sound=True,
+        silent=False,
+        label="yes",
+    )
+    save_sample(tmp_path / "yes.pt", sample)
+    read = load_sample(tmp_path / "yes.pt")
+    assert read.shape == (1, 5, 7, 1)
+    np.testing.assert_array_equal(read.clip, logmel[..., None])
