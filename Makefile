@@ -5,14 +5,14 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu faults lint bench bench-peers accuracy search clean
+.PHONY: help setup demo test test-slow test-gpu faults lint bench bench-peers accuracy search lock audit test-oldest clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(READY)  ## system packages, virtual environment, pinned packages, the project
 
-$(READY): pyproject.toml constraints.txt requirements-sys.txt setup.sh
+$(READY): pyproject.toml requirements.lock requirements-sys.txt setup.sh
 	PYTHON="$(PYTHON)" bash setup.sh
 	@touch $@
 
@@ -43,9 +43,9 @@ bench: $(READY)  ## speed and growth; with MODEL=run/best.ckpt that of predictio
 	$(BIN)/python benchmarks/training_speed.py
 	$(if $(MODEL),$(BIN)/python benchmarks/predict_speed.py --model $(MODEL))
 
-bench-peers: $(READY)  ## what `make bench` compares with, in a folder of its own
+bench-peers: $(READY)  ## what `make bench` compares with, and timm, in a folder of its own
 	$(BIN)/python benchmarks/build_speed.py --install
-	$(BIN)/python -m pip install -q --no-deps --target benchmarks/.work/peers torchvision==0.28.0
+	$(BIN)/python -m pip install -q --no-deps --target benchmarks/.work/peers torchvision==0.28.0 timm==1.0.31 safetensors==0.8.0
 
 accuracy: $(READY)  ## accuracy on real clips, three hours of it; goes on where it stopped
 	$(BIN)/python benchmarks/accuracy.py $(or $(ARGS),--minutes 180)
@@ -53,5 +53,24 @@ accuracy: $(READY)  ## accuracy on real clips, three hours of it; goes on where 
 search: $(READY)  ## cost of the learning-rate search beside a full grid; goes on likewise
 	$(BIN)/python benchmarks/search_cost.py $(ARGS)
 
+TOOLS := .venv-tools/bin
+
+$(TOOLS)/uv:
+	$(PYTHON) -m venv .venv-tools
+	$(TOOLS)/pip install -q uv pip-audit
+
+UPGRADE = $(if $(NEWER),--upgrade)
+
+lock: $(TOOLS)/uv  ## settle versions and hashes of all packages; NEWER=1 takes newer ones
+	$(TOOLS)/uv pip compile --quiet pyproject.toml requirements.in --extra dev --universal \
+	    --python-version 3.10 --generate-hashes --no-emit-package torch --no-annotate \
+	    --custom-compile-command "make lock" $(UPGRADE) --output-file requirements.lock
+
+audit: $(TOOLS)/uv  ## look the locked packages up in PyPI's list of known faults
+	$(TOOLS)/pip-audit --disable-pip --requirement requirements.lock
+
+test-oldest: $(TOOLS)/uv  ## the tests with the oldest packages that pyproject.toml allows
+	bash tests/oldest.sh $(ARGS)
+
 clean:  ## remove the virtual environment and caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-tools .venv-oldest .pytest_cache .mypy_cache .ruff_cache

@@ -61,12 +61,11 @@ if sys.version_info < (3, 10):
              "name another: make setup PYTHON=python3.11")
 END
 [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
-# torch first and alone: what comes after it must not choose another build.
+# Every package is proved by its hash, and none looks for others, which might choose
+# another torch. Only torch, whose builds differ, and what it computes with are not.
 pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
-torch="$(grep -E '^torch==' constraints.txt)"
+"${pip[@]}" --no-deps --require-hashes --requirement requirements.lock
+torch="$(grep -oE '^torch==[^ ]+' requirements.in)"
 "${pip[@]}" "$torch" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"}
-"${pip[@]}" --constraint constraints.txt --editable '.[dev]'
-# One file of it is the reference of a test. Without what it asks for: torchvision, whose
-# build must match torch's or nothing that imports it starts.
-"${pip[@]}" --constraint constraints.txt --no-deps vit-pytorch
+"${pip[@]}" --no-deps --no-build-isolation --editable .
 echo "setup: done, $(.venv/bin/fmrgb --version)"

@@ -1,7 +1,8 @@
 """From a training batch to one that might have been recorded: augmentation, two senses.
 
 Whatever cuts time cuts it from picture and sound alike, so that they stay in step; the
-rest changes one sense and leaves the other. Every clip has chances of its own.
+rest changes one sense and leaves the other. Every clip has chances of its own. Sounds
+that are one picture each are changed by `fmrgb.onepicture`.
 
 Axes: B batch, C channels, T frames, H height, W width.
 """
@@ -18,6 +19,9 @@ from fmrgb.card import View
 from fmrgb.drown import CHANCES as NOISE_CHANCES
 from fmrgb.drown import LEVELS_PER_DB, drown
 from fmrgb.loader import not_empty
+from fmrgb.onepicture import CHANCES as PICTURE_CHANCES
+from fmrgb.onepicture import Strength, change_sounds, drawn_whole, mask, per_clip
+from fmrgb.sound import DB_FLOOR
 
 LOUDNESS = ("amplitude", "mel")  # planes whose levels stand for decibels
 SPECTRUM = "mel"  # the plane whose rows are frequencies
@@ -45,6 +49,7 @@ class Augmentation:
         gain: largest change of loudness, in dB.
         noise: probability that noise drowns the sound; see `fmrgb.drown`.
         mask: largest share of the sound's time, and of a mel picture's bands, hidden.
+        shift: largest share of the width that a sound which is one picture is moved by.
         sense_dropout: probability that one of the senses is blanked, either as often.
     """
 
@@ -55,12 +60,21 @@ class Augmentation:
     gain: float = 6.0
     noise: float = 0.15
     mask: float = 0.2
+    shift: float = 0.1
     sense_dropout: float = 0.1
 
 
 USUAL = Augmentation()
 OFF = Augmentation(
-    crop=0, flip=0, brightness=0, jitter=0, gain=0, noise=0, mask=0, sense_dropout=0
+    crop=0,
+    flip=0,
+    brightness=0,
+    jitter=0,
+    gain=0,
+    noise=0,
+    mask=0,
+    shift=0,
+    sense_dropout=0,
 )
 
 
@@ -72,8 +86,20 @@ def fitting(how: Augmentation, recipe: Mapping[str, Any]) -> Augmentation:
     return how if recipe.get("scale") == "absolute" else replace(how, gain=0, noise=0)
 
 
+def floor_of(recipe: Mapping[str, Any]) -> float:
+    """Return the dB that level 0 of the samples' sound pictures stands for."""
+    look = recipe.get("soundpicture")
+    floor = look.get("floor") if isinstance(look, Mapping) else None
+    return float(floor) if floor else DB_FLOOR
+
+
 def augment(
-    levels_BCTHW: Tensor, view: View, how: Augmentation, dice: torch.Generator
+    levels_BCTHW: Tensor,
+    view: View,
+    how: Augmentation,
+    dice: torch.Generator,
+    *,
+    floor: float = DB_FLOOR,
 ) -> Tensor:
     """Change every clip of a batch by chances of its own.
 
@@ -82,6 +108,7 @@ def augment(
         view: which of the C planes are sound.
         how: how much.
         dice: on the CPU; the same state gives the same batch.
+        floor: dB that level 0 of a sound which is one picture stands for.
 
     Returns:
         float32 levels 0 to 255, [B, C, T, H, W]; the batch itself if all is off.
@@ -99,6 +126,29 @@ def augment(
     hearing_B = chances["lose"] < 1 - lost / 2
     for c in picture:
         _relight(changed[:, c], how.brightness, chances, seeing_B)
+    if whole := drawn_whole(view):
+        # Last, as they were not there at first: clips of many frames keep theirs.
+        more = torch.rand(len(PICTURE_CHANCES), len(levels_BCTHW), generator=dice)
+        chances |= dict(zip(PICTURE_CHANCES, more, strict=True))
+        strength = Strength(how.gain, how.noise, how.mask, how.shift)
+        change_sounds(changed, whole, strength, chances, dice, floor=floor)
+    else:
+        _change_sound(changed, view, how, chances, dice)
+    for c in sound:
+        heard_BTHW = changed[:, c]
+        heard_BTHW *= per_clip(hearing_B, heard_BTHW)
+    return changed
+
+
+def _change_sound(
+    changed: Tensor,
+    view: View,
+    how: Augmentation,
+    chances: Chances,
+    dice: torch.Generator,
+) -> None:
+    """Change the sound of every clip of several frames, in place."""
+    sound = list(view.sound_places)
     for c in sound:
         heard_BTHW = changed[:, c]
         if view.channels[c] in LOUDNESS:
@@ -107,10 +157,8 @@ def augment(
     for c in sound:
         heard_BTHW = changed[:, c]
         if view.channels[c] == SPECTRUM:
-            _mask(heard_BTHW, 2, how.mask, chances["bands"], chances["lowest"])
-        _mask(heard_BTHW, 1, how.mask, chances["pause"], chances["pause_begin"])
-        heard_BTHW *= _per_clip(hearing_B, heard_BTHW)
-    return changed
+            mask(heard_BTHW, 2, how.mask, chances["bands"], chances["lowest"])
+        mask(heard_BTHW, 1, how.mask, chances["pause"], chances["pause_begin"])
 
 
 def _moved(
@@ -175,8 +223,8 @@ def _relight(
     contrast_B = (1 + most * (2 * chances["contrast"] - 1)) * seeing_B
     light_B = GREY * most * (2 * chances["light"] - 1) + GREY
     light_B = light_B * seeing_B - GREY * contrast_B
-    seen_BTHW *= _per_clip(contrast_B, seen_BTHW)
-    seen_BTHW += _per_clip(light_B, seen_BTHW)
+    seen_BTHW *= per_clip(contrast_B, seen_BTHW)
+    seen_BTHW += per_clip(light_B, seen_BTHW)
     seen_BTHW.clamp_(0, 255)
 
 
@@ -185,32 +233,4 @@ def _turn_up(heard_BTHW: Tensor, most: float, chances: Chances) -> None:
     if most:
         shift_B = LEVELS_PER_DB * most * (2 * chances["gain"] - 1)
         audible = heard_BTHW.sign()
-        heard_BTHW.addcmul_(audible, _per_clip(shift_B, heard_BTHW)).clamp_(0, 255)
-
-
-def _mask(
-    heard_BTHW: Tensor, axis: int, most: float, width_B: Tensor, place_B: Tensor
-) -> None:
-    """Hide one stretch of an axis, of at most `most` of its length, in each clip.
-
-    What is hidden holds the mean of the clip's plane. Silence would not hide: beside a
-    noisy recording, whose levels hardly vary, it shouts.
-
-    Source: Park et al. 2019, "SpecAugment", arXiv:1904.08779, section 2.
-    """
-    n = heard_BTHW.shape[axis]
-    n_masked_B = (width_B * (int(most * n) + 1)).long()
-    first_B = (place_B * (n - n_masked_B + 1)).long()
-    after_BN = torch.arange(n) - first_B[:, None]
-    hidden_BN = (after_BN >= 0) & (after_BN < n_masked_B[:, None])
-    shape = [-1, 1, 1, 1]
-    shape[axis] = n
-    hidden = hidden_BN.reshape(shape).to(heard_BTHW.device)
-    mean_B = heard_BTHW.mean(dim=(1, 2, 3), keepdim=True)
-    torch.where(hidden, mean_B, heard_BTHW, out=heard_BTHW)
-
-
-def _per_clip(values_B: Tensor, like: Tensor) -> Tensor:
-    """Bring one number per clip to the device and axes of `like`."""
-    shape = (-1, *[1] * (like.ndim - 1))
-    return values_B.to(like.device).reshape(shape)
+        heard_BTHW.addcmul_(audible, per_clip(shift_B, heard_BTHW)).clamp_(0, 255)

@@ -4,8 +4,9 @@ Axes: T frames, H height, W width, C channels.
 """
 
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +18,25 @@ from fmrgb import engine
 from fmrgb.align import align, align_times
 from fmrgb.aligned import read_aligned
 from fmrgb.cells import write_csv
-from fmrgb.errors import FmrgbError, InputError
+from fmrgb.errors import InputError
 from fmrgb.files import make_folder, refuse_changed, room, sha256, shown, stamp
 from fmrgb.leftovers import and_sweep, sweep_parts
 from fmrgb.limits import Allowance, limits_of
+from fmrgb.made import row_of, up_to_date
 from fmrgb.manifest import Row, write_manifest
 from fmrgb.media import SOUND_RATE
+from fmrgb.names import FEATURES
 from fmrgb.preflight import Found, Survey, check_room
-from fmrgb.sample import Sample, finish_sample, load_sample, sample_file
-from fmrgb.seen import size_on_screen
+from fmrgb.recipe import Recipe as Recipe  # who builds, asks here for it
+from fmrgb.sample import Sample, finish_sample, sample_file
 from fmrgb.sound import SOUND_PLANES, Heard, is_silent
-from fmrgb.stack import PICTURE_PLANES, to_gray
+from fmrgb.soundbuild import bytes_needed, make_sound_samples, write_features
+from fmrgb.soundclip import whole_sample
+from fmrgb.stack import to_gray
 from fmrgb.tracks import Clip, Sound
 
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Everything that decides what a sample of a clip looks like."""
-
-    audiomethod: str = "simple"
-    samples_per_frame: int | None = None
-    n_channels: int = 5
-    scale: str = "absolute"
-    frames: int | None = None  # of every sample; None keeps the clip's own number
-    skip: int = 1
-    size: tuple[int, int] | None = None  # width, height
-
-    @property
-    def sound_planes(self) -> tuple[str, str]:
-        """Names of the sound planes, in their order."""
-        return ("amplitude", "mel" if self.audiomethod == "mel" else "frequency")
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Names of all planes, in the order of C."""
-        return (*PICTURE_PLANES[self.n_channels - 2], *self.sound_planes)
-
-    def options(self) -> dict[str, Any]:
-        """Return plain values, to be kept in samples and checkpoints."""
-        # Interned, so that equal words pickle to the same bytes in every process.
-        words = {k: sys.intern(getattr(self, k)) for k in ("audiomethod", "scale")}
-        size = list(self.size) if self.size else None
-        return {**asdict(self), **words, "size": size}
+Job = tuple[Found, Recipe]
+Samples = tuple[list[Row], int]  # rows, and how many of them had to be made
 
 
 @dataclass(frozen=True)
@@ -70,6 +48,7 @@ class Built:
     made: int  # the others were there already
     frames: int | None
     manifest: Path
+    features: Path | None = None  # CSV of measured values, where some were wanted
 
 
 def build(
@@ -105,19 +84,15 @@ def build(
     rows, made = [], 0
     if usable:
         recipe = _with_frames(recipe, usable)
-        pixels = (recipe.n_channels - 2) * (recipe.frames or 0)
-        check_room(usable, folder, size=recipe.size, planes=pixels)
-        jobs = [(item, recipe) for item in usable]
-        limits = limits_of(allowance, lambda job: job[0].clip)
-        outcomes = engine.run(make_sample, jobs, workers=workers, limits=limits)
+        outcomes = _made(usable, recipe, folder, workers, allowance)
         for done, outcome in enumerate(and_sweep(outcomes, folder), start=1):
             if outcome.result is None:
                 failed[outcome.job[0].clip] = str(outcome.fault)
             else:
-                rows.append(outcome.result[0])
+                rows += outcome.result[0]
                 made += outcome.result[1]
             if progress:
-                progress(done, len(jobs))
+                progress(done, len(usable))
     rows = sorted(_still_there(rows, failed), key=lambda row: row.path)
     write_failed(folder / "failed.csv", failed)
     if not rows:
@@ -127,7 +102,31 @@ def build(
             f"{next(iter(failed.values()))}"
         )
     write_manifest(folder / "manifest.csv", rows)
-    return Built(rows, failed, made, recipe.frames, folder / "manifest.csv")
+    measured = folder / "features.csv" if FEATURES in recipe.sound_planes else None
+    if measured:
+        write_features(measured, rows)
+    return Built(rows, failed, made, recipe.frames, folder / "manifest.csv", measured)
+
+
+def _made(
+    usable: Sequence[Found],
+    recipe: Recipe,
+    folder: Path,
+    workers: int,
+    allowance: Allowance | None,
+) -> Iterator[engine.Outcome[Job, Samples]]:
+    """Make the samples of clips that are taken with their pictures, or by sound alone.
+
+    Raises:
+        InputError: if they would not fit on the disk.
+    """
+    work, n_bytes = make_sample, _bytes_needed
+    if recipe.soundpicture:
+        work, n_bytes = make_sound_samples, bytes_needed
+    check_room(usable, folder, partial(n_bytes, recipe=recipe))
+    limits = limits_of(allowance, lambda job: job[0].clip)
+    jobs = [(item, recipe) for item in usable]
+    return engine.run(work, jobs, workers=workers, limits=limits)
 
 
 def _still_there(rows: list[Row], failed: dict[Path, str]) -> list[Row]:
@@ -152,11 +151,17 @@ def _with_frames(recipe: Recipe, usable: Sequence[Found]) -> Recipe:
         return recipe
     longest = max(item.header.frames for item in usable if item.header)
     frames = -(-longest // recipe.skip)
-    return Recipe(**{**asdict(recipe), "frames": frames, "size": recipe.size})
+    return replace(recipe, frames=frames)
 
 
-def make_sample(job: tuple[Found, Recipe]) -> tuple[Row, bool]:
-    """Make the sample of one clip; return its row and whether it had to be made.
+def _bytes_needed(item: Found, recipe: Recipe) -> int:
+    assert item.header is not None
+    width, height = recipe.size or (item.header.width, item.header.height)
+    return width * height * (recipe.n_channels - 2) * (recipe.frames or 0)
+
+
+def make_sample(job: Job) -> Samples:
+    """Make the sample of one clip; return its row and how many had to be made.
 
     Raises:
         MediaError: if the clip cannot be read.
@@ -166,9 +171,9 @@ def make_sample(job: tuple[Found, Recipe]) -> tuple[Row, bool]:
     cv2.setNumThreads(1)
     before = stamp(item.clip)
     checksum = sha256(item.clip)
-    sample = _finished(item, recipe, checksum)
+    sample = up_to_date(item.sample, item, recipe, checksum)
     if sample is not None:
-        return _row(item, sample), False
+        return [row_of(item.sample, item, sample)], 0
     make_folder(item.sample.parent)
     source = {
         "name": item.clip.name,
@@ -191,7 +196,7 @@ def make_sample(job: tuple[Found, Recipe]) -> tuple[Row, bool]:
         sample = prepare(clip, recipe, label=item.label, source=source)
         finish_sample(opened, sample)
         refuse_changed(item.clip, before)
-    return _row(item, sample), True
+    return [row_of(item.sample, item, sample)], 1
 
 
 def prepare(
@@ -205,11 +210,14 @@ def prepare(
 
     Args:
         clip: frames uint8 [T, H, W, 3] with their times and sound, or frames that
-            were made gray or aligned while they were read.
+            were made gray or aligned while they were read. Of one to be taken by its
+            sound alone only the sound counts.
         recipe: what the sample looks like.
         label: class name, empty if not known.
         source: name, bytes and sha256 of the clip's file.
     """
+    if recipe.soundpicture:
+        return whole_sample(clip.sound, recipe, label=label, source=source)
     frames = recipe.frames or len(clip.starts_s)
     planes, levels = hear(clip, recipe)
     visual = clip.frames
@@ -254,42 +262,3 @@ def hear(
         plane, meaning = SOUND_PLANES[name](heard, relative=recipe.scale == "relative")
         planes[name], levels[name] = plane, asdict(meaning)
     return planes, levels
-
-
-def _finished(item: Found, recipe: Recipe, checksum: str) -> Sample | None:
-    """Return the sample that is there, if it was made from this clip by this recipe."""
-    if not item.sample.exists():
-        return None
-    try:
-        sample = load_sample(item.sample)
-    except FmrgbError:
-        return None
-    same = (
-        sample.meta.get("source", {}).get("sha256") == checksum
-        and sample.meta.get("source", {}).get("name") == item.clip.name
-        and sample.meta.get("options") == recipe.options()
-        and sample.label == item.label
-    )
-    return sample if same else None
-
-
-def _row(item: Found, sample: Sample) -> Row:
-    n_frames, height, width, _ = sample.shape
-    source_width, source_height = size_on_screen(sample)
-    if source_width is None and item.header:  # a sample of an older version
-        source_width, source_height = item.header.width, item.header.height
-    return Row(
-        path=item.sample,
-        label=item.label,
-        group=item.group,
-        has_sound=sample.has_sound,
-        silent=sample.silent,
-        fps=float(sample.meta["fps"]),
-        frames=n_frames,
-        seconds=float(sample.meta["seconds"]),
-        height=height,
-        width=width,
-        checksum=sample.meta["source"]["sha256"],
-        source_width=source_width,
-        source_height=source_height,
-    )

@@ -12,7 +12,7 @@ from fmrgb.leftovers import is_part
 from fmrgb.limits import Allowance, limits_of
 from fmrgb.manifest import read_manifest
 from fmrgb.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
-from fmrgb.names import SAMPLE, copy_path, sample_path
+from fmrgb.names import SAMPLE, copy_path, sample_path, track_path
 
 MANIFEST = "manifest.csv"
 
@@ -75,9 +75,12 @@ def check(
     home = samples or target
     made = find_files(home, (SAMPLE,))
     clips = _clips(target)
-    source = {sample_path(clip, target, samples): clip for clip in clips}
+    # Sound that was taken out of a video lies beside it; the sample is the video's.
+    by_kind = sorted(clips, key=lambda clip: clip.suffix.lower() in VIDEO_SUFFIXES)
+    source = {sample_path(clip, target, samples): clip for clip in by_kind}
     found = Checked()
-    jobs = [(path, source.get(path)) for path in made]
+    # The windows of a track share its file.
+    jobs = [(path, source.get(path) or source.get(track_path(path))) for path in made]
     limits = limits_of(allowance, lambda job: job[0])
     outcomes = engine.run(_prove, jobs, workers=workers, limits=limits)
     for done, outcome in enumerate(outcomes, start=1):
@@ -88,7 +91,7 @@ def check(
             (found.proved if clip else found.without_source).append(str(path))
         if progress:
             progress(done, len(jobs))
-    present = set(made)
+    present = {*made, *map(track_path, made)}
     for clip in clips:
         ways = (sample_path(one, target, samples) for one in (clip, copy_path(clip)))
         if not present.intersection(ways):

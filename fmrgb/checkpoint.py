@@ -93,6 +93,7 @@ def _model_of(card: Card) -> nn.Module:
         len(card.classes),
         sound=card.view.sound_places,
         fusion=card.fusion,
+        planes=card.view.channels,
     )
 
 

@@ -100,7 +100,7 @@ def delete_allmp4(
     """Delete every mp4, resized or not, whose sample is proved sound.
 
     A sample is sound if all of it can be read, its arrays fit together, and it was made
-    from exactly this file (SHA-256).
+    from exactly this file (SHA-256), picture and all.
 
     Args:
         target: an mp4, or a folder with mp4s (sub-folders included).
@@ -118,9 +118,7 @@ def delete_allmp4(
         raise InputError(f"no such folder of samples: {shown(samples)}")
     clips = find_files(target, (".mp4",))
     pairs = [Pair(clip, sample_path(clip, target, samples)) for clip in clips]
-    return _Cleanup(dry_run, force, allowance).run(
-        prove_sample, pairs, workers, progress
-    )
+    return _Cleanup(dry_run, force, allowance).run(_prove, pairs, workers, progress)
 
 
 def prove_copy(pair: Pair) -> Proof:
@@ -187,6 +185,13 @@ def prove_sample(pair: Pair) -> Proof:
             f"its sample {shown(path)} was made from another file; make it again"
         )
     _check_sums(path)
+    return proof
+
+
+def _prove(pair: Pair) -> Proof:
+    proof = prove_sample(pair)
+    if not load_sample(pair.replacement).visual.shape[-1]:
+        raise SampleError(f"its sample {shown(pair.replacement)} holds its sound alone")
     return proof
 
 

@@ -22,7 +22,7 @@ from fmrgb.files import shown
 from fmrgb.limits import Allowance
 from fmrgb.loader import ClipSet, batches, readable
 from fmrgb.manifest import Row, read_manifest
-from fmrgb.metrics import Predictions, score
+from fmrgb.metrics import SENSES, Predictions, score
 from fmrgb.predict import prepare_sample
 from fmrgb.rawclips import RawClips, all_planes, list_clips, prepare_clips
 from fmrgb.sample import Sample, load_sample
@@ -84,7 +84,7 @@ def predict_rows(
         raise TrainingError("no clip to judge; check --data and --split")
     card = network.card
     clips = ClipSet(rows, card.classes, card.view, ready)
-    told, truth = [], []
+    told, truth, kinds = [], [], []
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = network.to(device).eval()
     with torch.inference_mode():
@@ -92,6 +92,7 @@ def predict_rows(
             logits = network(levels.to(device))
             told.append(logits.double().softmax(dim=1).cpu().numpy())
             truth.append(np.asarray(labels))
+            kinds += network.kinds(levels).tolist()
     groups = sources(rows)
     how: dict[str, Any] = {"batch_size": batch_size, "repeats": repeats}
     return Predictions(
@@ -103,6 +104,8 @@ def predict_rows(
         sounds=tuple(sound_of(row) for row in rows),
         without=try_planes(network, clips, groups, **how) if repeats else {},
         heard=(*card.view.sound, ALL_SOUND),
+        senses=tuple(SENSES[kind] for kind in kinds),
+        tracks=tuple(row.track for row in rows) if any(r.track for r in rows) else (),
     )
 
 

@@ -184,7 +184,8 @@ def sheet(heated: Heated) -> Picture:
     box = (LEFT, low - PLOT - GAP, room, PLOT)
     plots.append(draw_occlusions(fig, heated, box))
     # Every column stands above its own moment in the plots.
-    step = np.ptp(middles) / (n_columns - 1) if n_columns > 1 else 1 / view.fps
+    alone = np.ptp(view.edges)  # of a single frame
+    step = np.ptp(middles) / (n_columns - 1) if n_columns > 1 else alone
     for axes in plots:
         page.span(axes, middles[0] - step / 2, middles[-1] + step / 2)
         for t in picked:

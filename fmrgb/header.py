@@ -22,6 +22,7 @@ class Header:
     frames: int  # packets of the picture, without those that are not to be shown
     seconds: float
     has_sound: bool
+    rate: int = 0  # of the sound, in Hz; told of what is taken by its sound alone
 
 
 def read_header(path: Path) -> Header:
@@ -45,6 +46,23 @@ def read_header(path: Path) -> Header:
             seconds=seconds or n_frames / fps_of(video),
             has_sound=bool(container.streams.audio),
         )
+
+
+def read_sound_header(path: Path) -> Header:
+    """Read what a file says of its sound; decode nothing.
+
+    Args:
+        path: a sound file, or a video that is taken by its sound alone.
+
+    Raises:
+        MediaError: if it cannot be opened or has no sound.
+    """
+    with opened(path) as container:
+        check_whole(container, path)
+        if not container.streams.audio:
+            raise MediaError(f"{shown(path)} has no sound track; leave it out")
+        sound = container.streams.audio[0]
+        return Header(0, 0, 0.0, 0, _seconds(container, sound), True, int(sound.rate))
 
 
 def _frames(container: Any, video: Any, path: Path) -> int:
@@ -74,7 +92,7 @@ def _frames(container: Any, video: Any, path: Path) -> int:
     return n_frames
 
 
-def _seconds(container: Any, video: Any) -> float:
-    if video.duration and video.time_base:
-        return float(video.duration * video.time_base)
+def _seconds(container: Any, track: Any) -> float:
+    if track.duration and track.time_base:
+        return float(track.duration * track.time_base)
     return (container.duration or 0) / av.time_base

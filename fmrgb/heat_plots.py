@@ -32,7 +32,8 @@ def draw_plots(
     for i, channel in enumerate(heated.heard):
         plane = view.curves.get(channel, view.sample.sound[channel])
         box = (left, top + i * step, width, height)
-        axes = page.plot(fig, box, channel, plane, view.edges, view.levels[channel])
+        levels = view.levels[channel]
+        axes = page.plot(fig, box, channel, plane, view.edges, levels, view.rate)
         heated.lay_over(axes, channel)
         if view.sample.silent or not view.sample.has_sound:
             page.note(axes, "silent" if view.sample.has_sound else "no sound track")

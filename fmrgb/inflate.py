@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from fmrgb.card import Card
+from fmrgb.models import TWO_BRANCHES
+from fmrgb.names import FEATURES
 
 CHANGE = "change of"  # goes before the name of a plane, where its changes are seen
 LUMA = {"R": 0.299, "G": 0.587, "B": 0.114}  # shares in `stack.to_gray`, ITU-R BT.601
@@ -81,14 +83,19 @@ def matches(card: Card, known: Card) -> list[Match]:
 def _parts(card: Card) -> dict[str, tuple[str, ...]]:
     """Return the planes that each network of a model sees, by its name in the model.
 
-    Where the senses are apart, each sees how its planes change besides.
+    Where the senses are apart, each sees how its planes change besides, if there are
+    frames to change from.
     """
     view = card.view
+    if card.model in TWO_BRANCHES:
+        return {"": tuple(c for c in view.channels if c != FEATURES)}
     if card.fusion == "stack":
         return {"": view.channels}
     sound = [c for c in view.channels if c in view.sound]
     picture = [c for c in view.channels if c not in view.sound]
-    seen, heard = ((*p, *(f"{CHANGE} {c}" for c in p)) for p in (picture, sound))
+    if view.frames > 1:
+        picture, sound = ([*p, *(f"{CHANGE} {c}" for c in p)] for p in (picture, sound))
+    seen, heard = tuple(picture), tuple(sound)
     if sound and picture:
         return {"picture": seen, "sound": heard}
     return {"": heard or seen}

@@ -28,6 +28,7 @@ from fmrgb.opened import Opened
 from fmrgb.predict import Answer, Failure, predict_many
 from fmrgb.recording import is_long, predict_recording, window_and_hop
 from fmrgb.render import render
+from fmrgb.stills import STILL_SUFFIXES
 from fmrgb.timeline import write_timeline
 
 Progress = Callable[[float, float], None]
@@ -153,8 +154,9 @@ def _part(
     opened: Opened, paths: Sequence[Path], wishes: Wishes, done: Verdicts
 ) -> tuple[list[Path], list[Path]]:
     """Return the short and the long ones; what cannot be opened is a failure."""
-    short = [path for path in paths if path.suffix.lower() == SAMPLE]
-    media = [path for path in paths if path.suffix.lower() != SAMPLE]
+    still = (SAMPLE, *STILL_SUFFIXES)  # these have no length
+    short = [path for path in paths if path.suffix.lower() in still]
+    media = [path for path in paths if path.suffix.lower() not in still]
     if not media:
         return short, []
     window_s, _ = window_and_hop(opened.card, wishes.window_s, wishes.hop_s)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassAccuracy
 
-from fmrgb.augment import USUAL, Augmentation, augment, fitting
+from fmrgb.augment import USUAL, Augmentation, augment, fitting, floor_of
 from fmrgb.card import Card
 from fmrgb.checkpoint import KEY, Network
 from fmrgb.loader import seed_of_epoch
@@ -106,7 +106,9 @@ class Learner(L.LightningModule):
             self.settings.seed, self.current_epoch, step + 1, self.global_rank + 1
         )
         dice = torch.Generator().manual_seed(number)
-        return augment(levels_BCTHW, self.net.card.view, self.augmentation, dice)
+        card = self.net.card
+        how: dict[str, Any] = {"floor": floor_of(card.recipe)}
+        return augment(levels_BCTHW, card.view, self.augmentation, dice, **how)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Keep what every answer says of one batch."""

@@ -60,7 +60,8 @@ def alike_clips(rows: Sequence[Row]) -> list[str]:
         sample = load_sample(row.path)
         middle = len(sample.visual) // 2
         frames_FHWC = sample.visual[[0, middle, -1]]
-        if (frames_FHWC == frames_FHWC[:1, :1, :1]).all():
+        has_picture = sample.visual.shape[-1] > 0
+        if has_picture and (frames_FHWC == frames_FHWC[:1, :1, :1]).all():
             still.append(row)
         else:
             same[_sum(sample, frames_FHWC)].append(row)

@@ -110,13 +110,16 @@ def read_sound(path: Path, *, rate: int, scratch: Path | None = None) -> Sound:
         MediaError: if the file is not whole, has no sound or cannot be decoded.
     """
     with opened(path) as container:
+        lacks = "no" if container.streams.video else "neither picture nor"
+        if not container.streams.audio:
+            raise MediaError(f"{shown(path)} has {lacks} sound; leave it out")
         heard = SoundTrack(rate, scratch=scratch, name=shown(path))
         for block in decode(container, None, path):
             heard.add(block)
-        check_whole(container, path, heard.end)
+        check_whole(container, path, heard.end, picture=False)
         sound = heard.sound()
         if not len(sound.samples):
-            raise MediaError(f"{shown(path)} has neither picture nor sound")
+            raise MediaError(f"{shown(path)} has {lacks} sound; leave it out")
         return sound
 
 

@@ -20,8 +20,11 @@ from fmrgb.intervals import (
     mean_interval,
     share_interval,
 )
+from fmrgb.votes import vote
 
 SOUNDS = ("audible", "silent", "none")  # what a clip's sound track may be
+# What the network was shown of a clip, by its kind in `fmrgb.trust`.
+SENSES = ("neither", "picture", "sound", "both")
 SPREAD = ("accuracy", "macro_f1", "auc", "loss")  # told over folds
 
 
@@ -39,6 +42,9 @@ class Predictions:
         without: by what was taken from other clips (see `fmrgb.worth`), [N] share of
             the tries in which the model was still right.
         heard: those names of `without` that are sound.
+        senses: one of SENSES for each clip; empty if not known.
+        tracks: the recording that each clip is a window of, "" for a whole one; empty
+            if all are whole.
     """
 
     classes: tuple[str, ...]
@@ -49,6 +55,8 @@ class Predictions:
     sounds: tuple[str, ...] = ()
     without: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     heard: tuple[str, ...] = ()
+    senses: tuple[str, ...] = ()
+    tracks: tuple[str, ...] = ()
 
     @property
     def guesses(self) -> NDArray[np.int64]:
@@ -94,15 +102,25 @@ def pool(parts: Sequence[Predictions]) -> Predictions:
             for name in parts[0].without
         },
         heard=parts[0].heard,
+        senses=tuple(sense for part in parts for sense in part.senses),
+        tracks=_pooled_tracks(parts),
     )
+
+
+def _pooled_tracks(parts: Sequence[Predictions]) -> tuple[str, ...]:
+    """Return the recording of every clip, or none if all clips are whole."""
+    each = [part.tracks or ("",) * len(part.truth) for part in parts]
+    tracks = tuple(track for part in each for track in part)
+    return tracks if any(tracks) else ()
 
 
 def score(predictions: Predictions) -> dict[str, Any]:
     """Return all that is told of predictions, in plain values ready for JSON.
 
     Accuracy, macro F1 and AUC with their intervals (`fmrgb.intervals`), loss,
-    confusion, each class's own numbers, `calibration`; `planes` and `sounds` where the
-    predictions know of them. AUC is None where only one class occurs.
+    confusion, each class's own numbers, `calibration`; `planes`, `sounds`, `senses` and
+    `tracks` (`fmrgb.votes`) where the predictions know of them. AUC is None where only
+    one class occurs.
     """
     truth, guesses, right = predictions.truth, predictions.guesses, predictions.right
     numbers = list(range(len(predictions.classes)))
@@ -133,7 +151,12 @@ def score(predictions: Predictions) -> dict[str, Any]:
     if predictions.without:
         scores["planes"] = _planes(predictions)
     if predictions.sounds:
-        scores["sounds"] = _sounds(predictions, weight)
+        scores["sounds"] = _by_kind(predictions, predictions.sounds, SOUNDS, weight)
+    if predictions.senses:
+        scores["senses"] = _by_kind(predictions, predictions.senses, SENSES, weight)
+    told = (truth, predictions.probabilities, sources)
+    if (votes := vote(predictions.tracks, *told)) is not None:
+        scores["tracks"] = votes
     return scores
 
 
@@ -185,25 +208,27 @@ def _planes(predictions: Predictions) -> dict[str, dict[str, Any]]:
     return told
 
 
-def _sounds(predictions: Predictions, weight: float) -> dict[str, Any]:
-    """Return accuracy and labels by kind of sound track, and what the kind tells.
+def _by_kind(
+    predictions: Predictions, kinds: Sequence[str], known: Sequence[str], weight: float
+) -> dict[str, Any]:
+    """Return accuracy and labels by kind of clip, and what the kind tells.
 
     `p_label` and `p_right`: how often chance alone ties the kind so closely to the
     label, or to being right; `by_kind`: accuracy of naming each kind's commonest label.
     Only the second takes the sources into account: a tie to the label is there to be
     used, whatever it comes from, and warns rather too often.
     """
-    kinds_N = np.array([SOUNDS.index(sound) for sound in predictions.sounds])
-    labels = np.zeros((len(SOUNDS), len(predictions.classes)), int)
+    kinds_N = np.array([known.index(kind) for kind in kinds])
+    labels = np.zeros((len(known), len(predictions.classes)), int)
     np.add.at(labels, (kinds_N, predictions.truth), 1)
-    rights = np.zeros((len(SOUNDS), 2), int)
+    rights = np.zeros((len(known), 2), int)
     np.add.at(rights, (kinds_N, predictions.right.astype(int)), 1)
-    kinds = {}
-    for number, kind in enumerate(SOUNDS):
+    told = {}
+    for number, kind in enumerate(known):
         if (held := kinds_N == number).any():
             right = predictions.right[held]
             counts = map(int, labels[number])
-            kinds[kind] = {
+            told[kind] = {
                 "clips": int(held.sum()),
                 "sources": len(np.unique(predictions.sources[held])),
                 "right": int(right.sum()),
@@ -212,7 +237,7 @@ def _sounds(predictions: Predictions, weight: float) -> dict[str, Any]:
                 "labels": dict(zip(predictions.classes, counts, strict=True)),
             }
     return {
-        "kinds": kinds,
+        "kinds": told,
         "by_kind": float(labels.max(axis=1).sum() / len(kinds_N)),
         "p_label": chance_of(labels),
         "p_right": chance_of(rights, weight),

@@ -96,7 +96,9 @@ def _headline(fig: Figure, number: int, mistake: dict[str, Any], top: int) -> No
 
 
 def _thumbnails(fig: Figure, view: View, top: int) -> None:
-    """Paste frames at even distances of time."""
+    """Paste frames at even distances of time; sound alone has none."""
+    if not view.sample.visual.shape[-1]:
+        return
     _, height, width, _ = view.sample.shape
     wide, high = page.fit(width, height, (SEEN / FEWEST_FRAMES - GAP, HIGH))
     n_frames = min(SEEN // (wide + GAP), MOST_FRAMES, len(view.edges) - 1)
@@ -112,14 +114,18 @@ def _thumbnails(fig: Figure, view: View, top: int) -> None:
 def _sounds(fig: Figure, view: View, top: int) -> None:
     """Draw the sound planes side by side, or say that there is nothing to hear."""
     sample = view.sample
+    left, most = HEARD, MOST_PLANES
+    if not sample.visual.shape[-1]:  # it has the room of the frames too
+        left, most = 0, 2 * MOST_PLANES
     if sample.silent or not sample.has_sound:
         said = "silent sound track" if sample.has_sound else "no sound track"
-        page.write(fig, HEARD, top + HIGH / 2, said, color="#595959", fontsize=10)
+        page.write(fig, left, top + HIGH / 2, said, color="#595959", fontsize=10)
         return
-    heard = view.heard[:MOST_PLANES]
-    room = (SHEET - HEARD) / max(1, len(heard))
+    heard = view.heard[:most]
+    room = (SHEET - left) / max(1, len(heard))
     for i, channel in enumerate(heard):
         plane = view.curves.get(channel, sample.sound[channel])
         beside = BESIDE + (BAR if plane.ndim == 3 else GAP)
-        box = (HEARD + i * room + BESIDE, top + 14, room - beside, HIGH - 24)
-        page.plot(fig, box, channel, plane, view.edges, view.levels[channel])
+        box = (left + i * room + BESIDE, top + 14, room - beside, HIGH - 24)
+        levels = view.levels[channel]
+        page.plot(fig, box, channel, plane, view.edges, levels, view.rate)

@@ -1,9 +1,23 @@
-"""From a clip's name to the names of what is made from it."""
+"""From a clip's name to the names of what is made from it, and those of planes."""
 
+import re
 from pathlib import Path
 
 TWIN = "resized_"  # how the names of smaller copies begin
 SAMPLE = ".pt"  # how the names of samples end
+# Labels that --words gives clips which say none of its words, and its word for all.
+UNKNOWN, SILENCE, ALL_WORDS = "unknown", "silence", "all"
+# How the names of samples end that are of a part of a clip, or of a changed copy.
+_PART = re.compile(r"(\.e\d{5,})?(\.w\d{5,})?\.pt$")
+
+FEATURES = "features"  # the sound picture that is no picture: single values, 26 x 2
+FEATURE_NAMES = (  # its rows, from the top
+    *("chroma", "rms", "centroid", "bandwidth", "rolloff", "zero_crossing_rate"),
+    *(f"mfcc{n}" for n in range(1, 21)),
+)
+FEATURE_COLUMNS = ("mean", "spread")  # over time; the spread is a standard deviation
+# What a whole stretch of sound can be drawn as; see `fmrgb.soundpicture`.
+PICTURED = ("stft", "mel", "logmel", "mfcc", "waveform", FEATURES)
 
 
 def copy_path(clip: Path) -> Path:
@@ -30,3 +44,18 @@ def sample_path(clip: Path, target: Path, output: Path | None) -> Path:
         return clip.with_name(name)
     inside = clip.parent.relative_to(target) if target.is_dir() else Path()
     return output / inside / name
+
+
+def window_path(sample: Path, number: int) -> Path:
+    """Return the name of a window's sample, by that of its whole track's."""
+    return sample.with_name(f"{sample.stem}.w{number:05d}{SAMPLE}")
+
+
+def excerpt_path(sample: Path, number: int) -> Path:
+    """Return the name of an excerpt's sample, by that of its whole clip's."""
+    return sample.with_name(f"{sample.stem}.e{number:05d}{SAMPLE}")
+
+
+def track_path(sample: Path) -> Path:
+    """Return the name of a whole track's sample; one of no window keeps its own."""
+    return sample.with_name(_PART.sub(SAMPLE, sample.name))

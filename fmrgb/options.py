@@ -20,6 +20,8 @@ from fmrgb.fields import (
     option,
     switch,
 )
+from fmrgb.sound_options import DrawingOptions
+from fmrgb.word_options import WordOptions
 
 AudioMethod = Literal["simple", "mel"]
 Scale = Literal["absolute", "relative"]
@@ -102,10 +104,24 @@ class DeleteAllOptions(WorkerOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildOptions(WorkerOptions):
-    """Turn a folder of labelled clips with sound into samples (.pt) and a manifest."""
+class SoundOptions(DrawingOptions, WorkerOptions):
+    """Options of the tools that make samples of sound alone of many files."""
 
-    target: Path = needed("a clip, or a folder <label>/<clip>.mp4")
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        super().__post_init__()
+        self.check_drawing()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildOptions(WordOptions, SoundOptions):
+    """Turn a folder of labelled clips or sounds into samples (.pt) and a manifest."""
+
+    target: Path = needed(
+        "a clip, or a folder <label>/<clip>.mp4; sound files (wav, flac, mp3, ogg, "
+        "m4a, opus, aac) are taken like clips, but not in one folder with videos "
+        "unless --soundpicture takes those too by their sound alone"
+    )
     audiomethod: AudioMethod = option(
         "simple",
         "what the last channel shows: simple, the strongest frequency of each frame; "
@@ -146,11 +162,20 @@ class BuildOptions(WorkerOptions):
         said="every clip is its own group",
     )
 
+    @property
+    def asks_for_pictures(self) -> bool:
+        """Whether there is a wish that only videos with pictures can be given."""
+        given = (self.frames, self.size, self.frequency_param)
+        return any(given) or self.skip != 1 or self.fmrgb != 5
+
     def __post_init__(self) -> None:
         """Check the numbers."""
         super().__post_init__()
         check_at_least(self, 1, "skip", "frames")
         check_at_least(self, 2, "frequency_param")
+        self.check_words()
+        if self.words and self.groups:
+            raise ValueError("--words takes the groups from the set; drop --groups")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +197,10 @@ class DoctorOptions(ToolOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class VisualizeOptions(ToolOptions):
-    """Draw a sample: a grey mp4 per channel, a contact sheet, a side-by-side mp4."""
+    """Draw a sample: a grey mp4 per channel, a contact sheet, a side-by-side mp4.
+
+    Of sound alone, and of a still with its sound, only the sheet: nothing moves.
+    """
 
     target: Path = needed("a .pt sample")
     output: Optional[Path] = option(
@@ -180,7 +208,8 @@ class VisualizeOptions(ToolOptions):
     )
     source: Optional[Path] = option(
         None,
-        "the clip the sample was made from, whose sound the side-by-side mp4 gets",
+        "the clip the sample was made from, whose sound the side-by-side mp4 gets, or "
+        "whose waveform the sheet of sound alone shows",
         said="looked for beside the sample",
     )
 

@@ -5,7 +5,7 @@ Boxes are (left, top, width, height) in pixels from the top left of the page.
 Axes: T frames, H height, W width; h and w the sides of a small picture per frame.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -21,14 +21,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fmrgb.files import shown
-from fmrgb.sound import TOP_HZ, Levels
+from fmrgb.media import SOUND_RATE
+from fmrgb.names import FEATURES
+from fmrgb.sound import Levels
+from fmrgb.soundaxes import HZ_TICKS, SIGNED, mark_rows
 
 Picture = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 
 DPI = 100  # pixels per inch; a point is 1/72 inch
 MOST_STEPS = 1500  # steps of a curve; where there are more, the highest are drawn
-HZ_TICKS = (0, 500, 1000, 2000, 4000, 8000)
 CURVE, CURSOR = "#1f5fa8", (214, 40, 40)
 GLYPH = (8, 18)  # pixels, width and height of a character of running numbers
 FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "IPAexGothic", "Hiragino Sans", "Yu Gothic")
@@ -90,6 +92,14 @@ def write(fig: Figure, left: float, middle: float, text: str, **style: Any) -> N
     _, _, width, height = fig.bbox.bounds
     style = {"va": "center", "parse_math": False, **style}
     fig.text(left / width, 1 - middle / height, text, **style)
+
+
+def title(
+    fig: Figure, left: float, top: float, name: str, facts: Sequence[str], limit: int
+) -> None:
+    """Write a name of at most `limit` characters, and facts in a line below it."""
+    write(fig, left, top + 30, plain(name, limit), fontsize=14, weight="bold")
+    write(fig, left, top + 56, "  ·  ".join(facts), fontsize=10)
 
 
 def paste(fig: Figure, picture: Picture, left: float, top: float) -> None:
@@ -205,8 +215,12 @@ def long_picture(
     plane_Thw: Picture,
     edges: NDArray[np.float64],
     levels: Levels,
+    signed: str | None = None,
 ) -> Axes:
-    """Draw one small picture per frame, joined in time, with the bar of its colours."""
+    """Draw one small picture per frame, joined in time, with the bar of its colours.
+
+    `signed` names the colours of a plane with a zero in its middle.
+    """
     axes = axes_in(fig, box)
     left, top, width, high = box
     # One column per pixel: exact for variable frame rates, small for long clips.
@@ -215,17 +229,23 @@ def long_picture(
     part = (moments - edges[t]) / (edges[t + 1] - edges[t])
     _, n_rows, n_columns = plane_Thw.shape
     column = np.minimum(part * n_columns, n_columns - 1).astype(int)
+    unit, least, most = levels.unit, levels.low, levels.high
+    values = levels.to_units(plane_Thw[t, :, column].T)
+    if levels.curve == "gain":  # drawn as a network sees it
+        unit, least, most = "amplitude", 0.0, 10 ** (most / 20)
+        values = plane_Thw[t, :, column].T / 255 * most
     drawn = axes.imshow(
-        levels.to_units(plane_Thw[t, :, column].T),
+        values,
         extent=(edges[0], edges[-1], 0, n_rows),
         aspect="auto",
         interpolation="nearest",
-        vmin=levels.low,
-        vmax=levels.high,
+        vmin=-most if signed else least,
+        vmax=most,
+        cmap=signed,
     )
     bar = axes_in(fig, (left + width + 14, top, 12, high))
     fig.colorbar(drawn, cax=bar)
-    bar.set_ylabel(plain(levels.unit, 12), parse_math=False)
+    bar.set_ylabel(plain(unit, 12), parse_math=False)
     return axes
 
 
@@ -236,13 +256,21 @@ def plot(
     plane: Picture,
     edges: NDArray[np.float64],
     levels: Levels,
+    rate: int = SOUND_RATE,
 ) -> Axes:
-    """Draw a sound plane over time: [T] as a curve, [T, h, w] as one long picture."""
-    draw = curve if plane.ndim == 1 else long_picture
-    axes = draw(fig, box, plane, edges, levels)
-    if name == "mel":
-        _mark_mel_bands(axes, plane.shape[1])
-    axes.set_xlabel("time in s")
+    """Draw a sound plane over time: [T] as a curve, [T, h, w] as one long picture.
+
+    Pictures of sound reach up to half of its `rate`.
+    """
+    if plane.ndim == 1:
+        axes = curve(fig, box, plane, edges, levels)
+    else:
+        axes = long_picture(fig, box, plane, edges, levels, SIGNED.get(name))
+        mark_rows(axes, name, plane.shape[1], levels, rate)
+        if name == "waveform":  # its rows tell the amplitude, not its colours
+            bar: Any = axes.images[0].colorbar
+            bar.remove()
+    axes.set_xlabel("time in s" if name != FEATURES else "mean, then spread over time")
     write(fig, box[0], box[1] - 14, name, weight="bold")
     return axes
 
@@ -252,15 +280,3 @@ def note(axes: Axes, text: str) -> None:
     frame = {"facecolor": "white", "edgecolor": "#888888", "boxstyle": "round,pad=0.5"}
     place = {"ha": "center", "va": "center", "transform": axes.transAxes}
     axes.text(0.5, 0.5, text, fontsize=12, bbox=frame, **place)  # type: ignore[arg-type]
-
-
-def _mark_mel_bands(axes: Axes, n_bands: int) -> None:
-    """Write Hz on the vertical axis of a mel picture, band 0 from 0 to 1."""
-    # Slaney's triangles: band b peaks (b + 1) / (n_bands + 1) of the way up in mel.
-    place = librosa.hz_to_mel(np.array(HZ_TICKS)) / librosa.hz_to_mel(TOP_HZ)
-    rows = place * (n_bands + 1) - 0.5
-    marked = [
-        (r, hz) for r, hz in zip(rows, HZ_TICKS, strict=True) if 0 <= r <= n_bands
-    ]
-    axes.set_yticks([r for r, _ in marked], [str(hz) for _, hz in marked])
-    axes.set_ylabel("Hz")

@@ -4,7 +4,7 @@ Axes: C channels, T frames, H height, W width, K classes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrgb import engine
-from fmrgb.build import Recipe, prepare
+from fmrgb.build import prepare
 from fmrgb.card import Card
 from fmrgb.errors import NoPictureError, TrainingError
 from fmrgb.events import label_of
@@ -21,8 +21,12 @@ from fmrgb.limits import Allowance, limits_of
 from fmrgb.media import read_clip, read_sound, sound_rate
 from fmrgb.names import SAMPLE
 from fmrgb.opened import Opened, probabilities
+from fmrgb.recipe import Recipe
 from fmrgb.sample import Sample, load_sample
 from fmrgb.seen import view_of
+from fmrgb.soundclip import whole_sample
+from fmrgb.stillclip import still_sample
+from fmrgb.stills import STILL_SUFFIXES
 from fmrgb.tracks import Clip, Sound
 from fmrgb.unlike import missing_senses, notes_on, silence, usual_fps
 
@@ -200,6 +204,15 @@ def prepare_sample(path: Path, card: Card) -> tuple[Sample, tuple[str, ...]]:
         notes = missing_senses(sample.has_sound, True, card, shown(path))
         return sample, notes + silence(sample.has_sound, sample.silent, card)
     recipe = recipe_of(card)
+    source = {"name": path.name}
+    if recipe.soundpicture:
+        is_still = path.suffix.lower() in STILL_SUFFIXES
+        notes = missing_senses(not is_still, is_still, card, shown(path))
+        if is_still:
+            return still_sample(path, recipe, source=source), notes
+        sound = read_sound(path, rate=recipe.soundpicture.rate)
+        sample = whole_sample(sound, recipe, source=source)
+        return sample, notes + silence(True, sample.silent, card)
     try:
         clip = read_clip(
             path,
@@ -213,7 +226,7 @@ def prepare_sample(path: Path, card: Card) -> tuple[Sample, tuple[str, ...]]:
             raise
         clip = _blank(path, card, recipe)
         notes = missing_senses(True, False, card, shown(path))
-    sample = prepare(clip, recipe, source={"name": path.name})
+    sample = prepare(clip, recipe, source=source)
     return sample, notes + silence(sample.has_sound, sample.silent, card)
 
 
@@ -223,15 +236,14 @@ def recipe_of(card: Card) -> Recipe:
     Raises:
         TrainingError: if the card does not say, or says what this version cannot do.
     """
-    size = card.recipe.get("size")
-    known = {**card.recipe, "size": tuple(size) if size else None}
-    if set(known) != {field.name for field in fields(Recipe)}:
+    try:
+        return Recipe.from_options(card.recipe)
+    except (TypeError, ValueError, KeyError):
         raise TrainingError(
             "the model does not say in a way that this version knows how its samples "
             "were built, so raw clips cannot be prepared; give samples (.pt), or train "
             "on samples that create_fmrgbdata made"
-        )
-    return Recipe(**known)
+        ) from None
 
 
 def _blank(path: Path, card: Card, recipe: Recipe) -> Clip:

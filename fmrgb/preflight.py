@@ -2,20 +2,21 @@
 
 import os
 import shutil
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 from fmrgb import engine
 from fmrgb.cells import read_csv
 from fmrgb.errors import InputError, ManifestError
+from fmrgb.excerpts import Excerpt
 from fmrgb.files import find_files, shown
-from fmrgb.header import Header, read_header
+from fmrgb.header import Header, read_header, read_sound_header
+from fmrgb.keywords import Item
 from fmrgb.limits import Allowance, limits_of
-from fmrgb.media import VIDEO_SUFFIXES
-from fmrgb.names import TWIN, copy_path, sample_path
+from fmrgb.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from fmrgb.names import TWIN, copy_path, excerpt_path, sample_path
 
 ROOM_LEFT = 64 * 2**20  # bytes that must stay free on the disk
 
@@ -28,8 +29,11 @@ class Found:
     sample: Path
     label: str
     group: str
+    track: str = ""  # what it is called as a recording that windows are cut from
     header: Header | None = None
     fault: str | None = None
+    split: str = ""  # where the set that it comes from says it
+    excerpt: Excerpt | None = None  # what is taken of the clip; None for all of it
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,13 @@ class Survey:
         found: what to make samples from, in the order of their paths.
         superseded: originals left out because their resized copy stands beside them.
         ungrouped: clips that the groups CSV does not name.
+        spare: sound files left out because a video of the same name is beside them.
     """
 
     found: list[Found]
     superseded: int
     ungrouped: int
+    spare: int = 0
 
 
 def survey(
@@ -52,16 +58,21 @@ def survey(
     *,
     output: Path | None = None,
     groups: Path | None = None,
+    by_sound: bool = False,
     workers: int = 1,
     allowance: Allowance | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Read the headers of all clips under `target`.
 
+    Videos and sound files make samples of two shapes. So sound files among videos are
+    set aside, unless all are taken by their sound alone.
+
     Args:
         target: a clip or a folder; a clip's label is its folder's name.
         output: folder the samples will go to; beside the clips if None.
         groups: CSV with path and group, label or both.
+        by_sound: take sound files, and videos by their sound track alone.
         workers: how many headers are read at once.
         allowance: what a clip may take; None means anything.
         progress: called with how many of how many are read.
@@ -70,9 +81,12 @@ def survey(
         InputError: if there is no clip.
         ManifestError: if the groups CSV is wrong or names no clip of the target.
     """
-    clips = find_files(target, VIDEO_SUFFIXES)
+    clips = find_files(target, (*VIDEO_SUFFIXES, *SOUND_SUFFIXES))
     present = set(clips)
     kept = [c for c in clips if copy_path(c) not in present]
+    superseded, spare = len(clips) - len(kept), 0
+    if not by_sound:
+        kept, spare = _without_spare(kept)
     facts = _read_groups(groups) if groups else {}
     found = []
     for clip in kept:
@@ -84,6 +98,8 @@ def survey(
                 # Not resolve: a link's label is its own folder, not its target's.
                 label=label or Path(os.path.abspath(clip)).parent.name,
                 group=group,
+                track=_track(clip, target),
+                fault=None if by_sound else _lone_sound(clip),
             )
         )
     named = sum(_original(clip) in facts for clip in kept)
@@ -92,8 +108,77 @@ def survey(
             f"{shown(groups)} names none of the {len(kept)} clips in {shown(target)}; "
             "its paths are read relative to the CSV's own folder"
         )
-    looked = _look(_refuse_twins(found), workers, allowance, progress)
-    return Survey(looked, len(clips) - len(kept), len(kept) - named if groups else 0)
+    header = _sound_header if by_sound else _header
+    looked = _look(_refuse_twins(found), header, workers, allowance, progress)
+    return Survey(looked, superseded, len(kept) - named if groups else 0, spare)
+
+
+def survey_items(
+    items: Sequence[Item],
+    target: Path,
+    *,
+    output: Path | None = None,
+    workers: int = 1,
+    allowance: Allowance | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Survey:
+    """Read the headers of sounds of which all else is known, see `fmrgb.keywords`.
+
+    Args:
+        items: the sounds and excerpts.
+        target: the folder that they lie in.
+        output: folder the samples will go to; beside the clips if None.
+        workers: how many headers are read at once.
+        allowance: what a clip may take; None means anything.
+        progress: called with how many of how many are read.
+    """
+    found = []
+    for item in items:
+        sample = sample_path(item.clip, target, output)
+        if item.excerpt:
+            sample = excerpt_path(sample, item.excerpt.number)
+        known = Found(item.clip, sample, item.label, item.group)
+        track = _track(item.clip, target)
+        known = replace(known, track=track, split=item.split, excerpt=item.excerpt)
+        found.append(known)
+    how = (_item_header, workers, allowance, progress)
+    return Survey(_look(_refuse_twins(found), *how), 0, 0)
+
+
+def sounds_only(target: Path) -> bool:
+    """Tell whether a target holds sound files and no video.
+
+    Raises:
+        InputError: if it holds neither.
+    """
+    clips = find_files(target, (*VIDEO_SUFFIXES, *SOUND_SUFFIXES))
+    return all(_is_sound(clip) for clip in clips)
+
+
+def _is_sound(clip: Path) -> bool:
+    return clip.suffix.lower() in SOUND_SUFFIXES
+
+
+def _without_spare(clips: list[Path]) -> tuple[list[Path], int]:
+    """Leave out sound files, as are taken out of videos, beside their video."""
+    videos = {clip.with_suffix("") for clip in clips if not _is_sound(clip)}
+    kept = [c for c in clips if not (_is_sound(c) and c.with_suffix("") in videos)]
+    return kept, len(clips) - len(kept)
+
+
+def _lone_sound(clip: Path) -> str | None:
+    """Say why a sound file cannot stand among videos."""
+    if not _is_sound(clip):
+        return None
+    return (
+        f"{shown(clip)} is a sound file among videos, and would make a sample of "
+        "another shape; give --soundpicture logmel, which takes all by their sound "
+        "alone, or a folder of its own"
+    )
+
+
+def _track(clip: Path, target: Path) -> str:
+    return clip.relative_to(target).as_posix() if target.is_dir() else clip.name
 
 
 def _original(clip: Path) -> Path:
@@ -120,11 +205,12 @@ def _refuse_twins(found: list[Found]) -> list[Found]:
     """Set clips aside whose samples would have the same name."""
     by_sample = defaultdict(list)
     for item in found:
-        by_sample[item.sample].append(item.clip)
+        if not item.fault:
+            by_sample[item.sample].append(item.clip)
     checked = []
     for item in found:
         others = [c for c in by_sample[item.sample] if c != item.clip]
-        if others:
+        if others and not item.fault:
             fault = (
                 f"{shown(item.clip)}: its sample would have the same name as that of "
                 f"{shown(others[0].name)}; rename one of them"
@@ -136,116 +222,62 @@ def _refuse_twins(found: list[Found]) -> list[Found]:
 
 def _look(
     found: list[Found],
+    header: Callable[[Found], Header],
     workers: int,
     allowance: Allowance | None,
     progress: Callable[[int, int], None] | None,
 ) -> list[Found]:
     todo = [item for item in found if item.fault is None]
-    looked = {item.clip: item for item in found}
+    # By both names: a clip may make several samples, two clips may claim the same one.
+    looked = {(item.clip, item.sample): item for item in found}
     # Not threads: a header can hang a reader, or kill it, as well as pictures can.
     limits = limits_of(allowance, lambda item: item.clip)
-    outcomes = engine.run(_header, todo, workers=workers, limits=limits)
+    outcomes = engine.run(header, todo, workers=workers, limits=limits)
     for done, outcome in enumerate(outcomes, start=1):
         item = outcome.job
-        looked[item.clip] = replace(item, header=outcome.result, fault=outcome.fault)
+        known = replace(item, header=outcome.result, fault=outcome.fault)
+        looked[item.clip, item.sample] = known
         if progress:
             progress(done, len(todo))
-    return [looked[item.clip] for item in found]
+    return [looked[item.clip, item.sample] for item in found]
 
 
 def _header(item: Found) -> Header:
     return read_header(item.clip)
 
 
+def _sound_header(item: Found) -> Header:
+    return read_sound_header(item.clip)
+
+
+def _item_header(item: Found) -> Header:
+    header = read_sound_header(item.clip)
+    if item.excerpt and item.excerpt.piece:
+        return replace(header, seconds=item.excerpt.piece[1])
+    return header
+
+
 def check_room(
-    usable: Sequence[Found],
-    folder: Path,
-    *,
-    size: tuple[int, int] | None,
-    planes: int,
+    usable: Sequence[Found], folder: Path, n_bytes: Callable[[Found], int]
 ) -> None:
     """Refuse work whose samples cannot fit on the disk, before it is begun.
 
     Args:
         usable: clips with headers.
         folder: where samples go.
-        size: (width, height) of every sample in pixels; None means each clip's own.
-        planes: of a sample, each of width x height bytes: frames by colours.
+        n_bytes: that the samples of a clip take.
 
     Raises:
         InputError: if they do not fit.
     """
-    needed = {}
-    for item in usable:
-        assert item.header is not None
-        width, height = size or (item.header.width, item.header.height)
-        pixels = width * height * planes
-        needed[item.clip] = 0 if item.sample.exists() else pixels
+    needed = [0 if item.sample.exists() else n_bytes(item) for item in usable]
     free = shutil.disk_usage(folder).free - ROOM_LEFT
-    if sum(needed.values()) > free:
-        largest = max(needed, key=lambda clip: needed[clip])
+    if sum(needed) > free:
+        most = max(needed)
+        largest = usable[needed.index(most)].clip
         raise InputError(
-            f"the samples need {sum(needed.values()) / 2**30:.1f} GiB ({len(usable)} "
+            f"the samples need {sum(needed) / 2**30:.1f} GiB ({len(usable)} "
             f"clips), {shown(folder)} has {max(free, 0) / 2**30:.1f} GiB free; the "
-            f"largest is that of {shown(largest)}, {needed[largest] / 2**30:.1f} GiB; "
+            f"largest is that of {shown(largest)}, {most / 2**30:.1f} GiB; "
             "use --frames N, --size, --skip or another --output"
         )
-
-
-def table(surveyed: Survey) -> list[str]:
-    """Draw the survey: one line per label and one for all."""
-    found = surveyed.found
-    of_label = defaultdict(list)
-    for item in found:
-        of_label[item.label].append(item)
-    rows = [_line(shown(label), of_label[label]) for label in sorted(of_label)]
-    if len(of_label) > 1:
-        rows.append(_line("all", found))
-    heads = ("label", "clips", "width x height", "fps", "frames", "seconds")
-    rows.insert(0, (*heads, "no sound", "unreadable"))
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w)
-            for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    if surveyed.superseded:
-        lines.append(
-            f"{surveyed.superseded} originals left out: resized copies are used"
-        )
-    if surveyed.ungrouped:
-        lines.append(
-            f"{surveyed.ungrouped} clips are not in the groups CSV: each is its own "
-            "group"
-        )
-    return lines
-
-
-def _line(name: str, found: Sequence[Found]) -> tuple[str, ...]:
-    headers = [item.header for item in found if item.header]
-    sizes = Counter(f"{h.width}x{h.height}" for h in headers)
-    size = sizes.most_common(1)[0][0] if sizes else "-"
-    if len(sizes) > 1:
-        size += f" and {len(sizes) - 1} more"
-    return (
-        name,
-        str(len(found)),
-        size,
-        _span([h.fps for h in headers]),
-        _span([h.frames for h in headers]),
-        _span([h.seconds for h in headers]),
-        str(sum(not h.has_sound for h in headers)),
-        str(sum(item.fault is not None for item in found)),
-    )
-
-
-def _span(numbers: Sequence[float]) -> str:
-    """Write lowest, median and highest number, or the one there is."""
-    if not numbers:
-        return "-"
-    low, middle, high = min(numbers), median(numbers), max(numbers)
-    if low == high:
-        return f"{low:.4g}"
-    return f"{low:.4g} .. {middle:.4g} .. {high:.4g}"

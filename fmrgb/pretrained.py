@@ -22,12 +22,15 @@ from fmrgb.files import shown
 from fmrgb.inflate import Match, inflate, matches, resample
 from fmrgb.models import Sense, Senses
 from fmrgb.models.classifier import Classifier
+from fmrgb.models.timm_net import TimmNet
 from fmrgb.models.vivit import ViViT
 
 FIRST_LAYER = {
     "conv3d": "stem.0.0.weight",
     "convlstm": "encoder.0.0.weight",
     "vivit": "embed.weight",
+    "cnn2d": "pictures.convolve.0.weight",
+    "fusion": "pictures.convolve.0.weight",
 }
 NAMES_TOLD = 5  # classes that a line names before it only counts them
 
@@ -159,7 +162,6 @@ def take_weights(network: Network, origin: Origin) -> Taken:
     ours, theirs, card = network.model, origin.model, network.card
     known = {name: row for row, name in enumerate(origin.card.classes)}
     rows = {row: known[name] for row, name in enumerate(card.classes) if name in known}
-    first = FIRST_LAYER[card.model]
     found = matches(card, origin.card)
     n_taken, inflated, left = 0, [], []
     for match in found:
@@ -168,11 +170,13 @@ def take_weights(network: Network, origin: Origin) -> Taken:
             left.append(f"{match.part}, {planes} unknown there")
             continue
         mine, source = _network(ours, match.part), _network(theirs, match.source)
+        first = _first_layer(mine, card.model)
         n_taken += _take_network(mine, source, match, first, rows)
         _take_scales(
             ours.get_submodule(match.part), theirs.get_submodule(match.source), match
         )
         inflated += _inflated(mine, source, first, match)
+        left += _unfit(mine, source, first, match)
     if isinstance(ours, Senses):
         same = all(m.known and m.part == m.source for m in found)
         if same and isinstance(theirs, Senses):
@@ -189,6 +193,11 @@ def take_weights(network: Network, origin: Origin) -> Taken:
         inflated=tuple(inflated),
         left=tuple(left),
     )
+
+
+def _first_layer(network: Classifier, model: str) -> str:
+    """Return the name of the weights that meet the planes."""
+    return network.first_layer if isinstance(network, TimmNet) else FIRST_LAYER[model]
 
 
 def _network(model: nn.Module, part: str) -> Classifier:
@@ -216,6 +225,8 @@ def _take_scales(ours: nn.Module, theirs: nn.Module, match: Match) -> None:
     """Take how much each plane changes, where both networks see changes."""
     if not (isinstance(ours, Sense) and isinstance(theirs, Sense)):
         return
+    if ours.scale is None or theirs.scale is None:
+        return
     # Changes stand behind as many levels.
     shares_PQ = match.shares_PQ[len(match.planes) // 2 :, len(match.theirs) // 2 :]
     known_P = shares_PQ.any(dim=1)
@@ -232,7 +243,12 @@ def _take(
     *_, (name, last) = _linears(ours)
     *_, (_, known) = _linears(theirs)
     state = theirs.state_dict() | changed
-    state = {k: v for k, v in state.items() if not k.startswith(f"{name}.")}
+    shapes = {k: v.shape for k, v in ours.state_dict().items()}
+    state = {
+        k: v
+        for k, v in state.items()
+        if not k.startswith(f"{name}.") and v.shape == shapes.get(k)
+    }
     ours.load_state_dict(state, strict=False)
     with torch.no_grad():
         for row, place in rows.items():
@@ -247,6 +263,19 @@ def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Linear]]:
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear):
             yield name, layer
+
+
+def _unfit(ours: Classifier, theirs: Classifier, first: str, match: Match) -> list[str]:
+    """Name the layers that fit only the size of picture that they were trained on."""
+    where = f"{match.part}." if match.part else ""
+    *_, (last, _) = _linears(ours)
+    known = theirs.state_dict()
+    apart = (first, "positions", f"{last}.weight", f"{last}.bias")  # seen to elsewhere
+    return [
+        f"{where}{name}, for pictures of another size there"
+        for name, weight in ours.state_dict().items()
+        if name not in apart and name in known and known[name].shape != weight.shape
+    ]
 
 
 def _inflated(

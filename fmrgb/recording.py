@@ -6,14 +6,14 @@ Axes: T frames, H height, W width, K classes.
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fmrgb.build import Recipe, prepare
+from fmrgb.build import prepare
 from fmrgb.card import Card
 from fmrgb.errors import InputError, MediaError
 from fmrgb.events import Judged, Recording
 from fmrgb.files import shown
-from fmrgb.media import sound_rate
 from fmrgb.opened import Opened, probabilities
 from fmrgb.predict import recipe_of, seen_by
+from fmrgb.recipe import Recipe
 from fmrgb.streams import Stream, open_recording
 from fmrgb.unlike import missing_senses, notes_on, silence, usual_fps
 from fmrgb.windows import Cutter, Layout, Window
@@ -32,7 +32,7 @@ class Judge:
         self._asked = False
         self._opened = opened
         self._name = name
-        self._recipe = recipe_of(opened.card)
+        self._recipe = recipe_of(opened.card).of_windows()
 
     def ask(self, window: Window) -> Judged:
         """Prepare a window as a clip of its own, and judge it.
@@ -114,15 +114,16 @@ def layout_of(
     stream: Stream, card: Card, recipe: Recipe, window_s: float, hop_s: float
 ) -> Layout:
     """Return how a stream is cut and scaled, so that windows come out as clips did."""
-    fps = stream.fps or usual_fps(card)
+    by_sound = recipe.soundpicture is not None
+    fps = usual_fps(card) if by_sound else stream.fps or usual_fps(card)
     return Layout(
         window_s=window_s,
         hop_s=hop_s,
         fps=fps,
         size=recipe.size or (card.view.width, card.view.height),
         skip=recipe.skip,
-        rate=sound_rate(fps, recipe.samples_per_frame),
-        has_picture=stream.fps is not None,
+        rate=recipe.sound_rate(fps),
+        has_picture=stream.fps is not None and not by_sound,
         has_sound=stream.has_sound,
     )
 

@@ -161,15 +161,20 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write one line per clip: path, label, predicted, right, and each probability."""
+    """Write one line per clip: path, label, predicted, right, and each probability.
+
+    Windows of recordings also tell their track.
+    """
     columns = ["path", "label", "predicted", "right"]
+    columns += ["track"] if predictions.tracks else []
     columns += [f"p_{name}" for name in predictions.classes]
     records = []
     for n, clip in enumerate(predictions.paths):
         guess, truth = int(predictions.guesses[n]), int(predictions.truth[n])
         odds = [f"{p:.6f}" for p in predictions.probabilities[n]]
         names = predictions.classes
-        record = [clip, names[truth], names[guess], str(guess == truth).lower(), *odds]
+        record = [clip, names[truth], names[guess], str(guess == truth).lower()]
+        record += [*predictions.tracks[n : n + 1], *odds]
         records.append(dict(zip(columns, record, strict=True)))
     write_csv(path, columns, records)
 

@@ -267,11 +267,8 @@ def _check_words(sample: Sample) -> None:
 def _check(sample: Sample, name: str) -> None:
     """Raise SampleError, saying what was expected, if arrays do not fit together."""
     visual = sample.visual
-    if (
-        visual.dtype != np.uint8
-        or visual.ndim != 4
-        or visual.shape[-1] not in (0, 1, 3)
-    ):
+    flat = visual.dtype != np.uint8 or visual.ndim != 4
+    if flat or visual.shape[-1] not in PICTURE_PLANES:
         raise SampleError(
             f"{name}: expected visual uint8 [T, H, W, 0, 1 or 3], got {visual.dtype} "
             f"{list(visual.shape)}"

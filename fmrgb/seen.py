@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from fmrgb.card import View
 from fmrgb.errors import TrainingError
+from fmrgb.names import FEATURES
 from fmrgb.sample import Sample
+from fmrgb.stack import spread
 
 
 def choose_view(
@@ -68,12 +70,18 @@ def view_of(sample: Sample, view: View, name: str) -> NDArray[np.uint8]:
         )
     index = np.round(np.linspace(0, len(sample.visual) - 1, view.frames)).astype(int)
     clip_THWC = sample.read(index, view.channels)
-    if clip_THWC.shape[1:3] != (view.height, view.width):
+    resized = clip_THWC.shape[1:3] != (view.height, view.width)
+    if resized:
         smaller = view.height < clip_THWC.shape[1] or view.width < clip_THWC.shape[2]
         how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
         side = (view.width, view.height)
         frames = [_resized(frame, side, how) for frame in clip_THWC]
         clip_THWC = np.stack(frames).astype(np.uint8, copy=False)
+    if resized and FEATURES in view.channels and FEATURES in sample.sound:
+        # Its numbers are read back: never two mixed, never spread a second time.
+        plane = sample.sound[FEATURES][index]
+        numbers = spread(plane, len(index), view.height, view.width, sharp=True)
+        clip_THWC[..., view.channels.index(FEATURES)] = numbers
     return np.ascontiguousarray(clip_THWC.transpose(3, 0, 1, 2))
 
 

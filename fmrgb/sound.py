@@ -125,7 +125,7 @@ def mel(heard: Heard, *, relative: bool) -> tuple[Plane, Levels]:
         uint8 [T, 64, 4]; 80 dB below the reference to the reference on 0 to 255, where
         the reference is full scale (absolute) or the clip's strongest value (relative).
     """
-    n_fft = _power_of_two(heard.rate / MEL_BIN_HZ)
+    n_fft = power_of_two(heard.rate / MEL_BIN_HZ)
     window = min(n_fft, max(2, round(WINDOW_S * heard.rate)))
     basis_FM = mel_basis(heard.rate, n_fft).T
     powers: Iterable[Floats] = (
@@ -183,7 +183,7 @@ def stft_peak(heard: Heard) -> NDArray[np.float64]:
     longest = float(np.max(heard.ends_s - heard.starts_s, initial=0.0))
     typical = float(np.median(heard.ends_s - heard.starts_s)) if longest else 0.0
     window = max(4, round(min(max(typical, WINDOW_S), LONGEST_S) * heard.rate))
-    n_fft = _power_of_two(2 * window)  # zero-padded, for a finer reading of the peak
+    n_fft = power_of_two(2 * window)  # zero-padded, for a finer reading of the peak
     freqs_F = fft.rfftfreq(n_fft, 1 / heard.rate)
     lowest = min(int(np.searchsorted(freqs_F, LOWEST_HZ)), len(freqs_F) - 1)
     peaks = [
@@ -268,7 +268,8 @@ def mel_to_hz(mel: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.where(mel >= bend, grown, MEL_HZ * np.asarray(mel, np.float64))
 
 
-def _power_of_two(least: float) -> int:
+def power_of_two(least: float) -> int:
+    """Return the lowest power of two from `least`, and from 16, on."""
     return 1 << max(4, int(np.ceil(np.log2(least))))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrgb.errors import SampleError
+from fmrgb.names import FEATURES
 
 Plane = NDArray[np.uint8]
 
@@ -26,7 +27,8 @@ def stack(
         visual_THWV: uint8 [T, H, W, 3] (R, G, B), [T, H, W, 1] (gray) or [T, H, W, 0]
             (no picture).
         sound: uint8 planes by name; [T] fills the whole picture with one value, and
-            [T, h, w] is stretched over it (linear interpolation).
+            [T, h, w] is stretched over it: `features` by its nearest value, so that
+            each is found again in the middle of its own box, all others linearly.
         channels: names of the planes wanted, in the order of C.
 
     Returns:
@@ -47,15 +49,25 @@ def stack(
         if name in names:
             stacked[..., c] = visual_THWV[..., names.index(name)]
         elif name in sound:
-            stacked[..., c] = spread(sound[name], n_frames, height, width)
+            sharp = name == FEATURES
+            stacked[..., c] = spread(sound[name], n_frames, height, width, sharp=sharp)
         else:
             have = ", ".join([*names, *sound])
             raise SampleError(f"no plane is called {name!r}; there are: {have}")
     return stacked
 
 
-def spread(plane: Plane, n_frames: int, height: int, width: int) -> Plane:
+def spread(
+    plane: Plane, n_frames: int, height: int, width: int, *, sharp: bool = False
+) -> Plane:
     """Stretch a sound plane [T] or [T, h, w] over pictures: uint8 [T, H or 1, W or 1].
+
+    Args:
+        plane: what is stretched.
+        n_frames: that it must have.
+        height: of the pictures.
+        width: of the pictures.
+        sharp: take the nearest value, not one between two.
 
     Raises:
         SampleError: if T is not `n_frames` or the plane has other axes.
@@ -67,7 +79,10 @@ def spread(plane: Plane, n_frames: int, height: int, width: int) -> Plane:
         )
     if plane.ndim == 1:
         return plane[:, None, None]
-    return np.stack([cv2.resize(p, (width, height)) for p in plane]).astype(np.uint8)
+    # Not INTER_NEAREST, which counts from the corners: middles would miss their value.
+    how = cv2.INTER_NEAREST_EXACT if sharp else cv2.INTER_LINEAR
+    pictures = [cv2.resize(p, (width, height), interpolation=how) for p in plane]
+    return np.stack(pictures).astype(np.uint8)
 
 
 def to_gray(frames_THWC: Plane) -> Plane:

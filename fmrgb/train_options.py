@@ -17,11 +17,9 @@ from fmrgb.fields import (
     outside_switch,
     switch,
 )
+from fmrgb.model_options import MODEL_NAMES, TIMM, Fusion, ModelSize, model_name
 from fmrgb.options import ToolOptions, WorkerOptions
 
-ModelName = Literal["conv3d", "convlstm", "vivit"]
-ModelSize = Literal["tiny", "small", "base"]
-Fusion = Literal["senses", "stack"]
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 ExportFormat = Literal["onnx", "torch"]
 TrueFalse = Literal["true", "false"]
@@ -65,8 +63,15 @@ class TrainOptions(ToolOptions):
         "--test_size and --val_size are not used then",
         said="made by --seed",
     )
-    learnmethod: ModelName = option("conv3d", "architecture")
-    model_size: ModelSize = option("tiny", "width and depth of the network")
+    learnmethod: str = option(
+        "conv3d",
+        f"architecture: {', '.join(MODEL_NAMES)} (pictures beside the plane features), "
+        f"or {TIMM}<name>, any of timm's (needs fmrgb[timm]); fmrgb models lists them",
+        model_name,
+    )
+    model_size: ModelSize = option(
+        "tiny", "width and depth of the network; timm's have it in their name"
+    )
     fusion: Fusion = option(
         "senses",
         "how the senses meet: a network for each and a joint answer, or one network on "
@@ -127,6 +132,11 @@ class TrainOptions(ToolOptions):
     jitter: float = option(
         0.2, "largest share of the time that is cut away, in picture and sound alike"
     )
+    shift: float = option(
+        0.1,
+        "largest shift of a sound picture in time, as a share of its width, where a "
+        "clip is one picture",
+    )
     gain: float = option(6.0, "largest change of loudness in dB (--scale absolute)")
     noise: float = option(
         0.15, "probability that noise drowns the sound (--scale absolute)"
@@ -169,9 +179,9 @@ class TrainOptions(ToolOptions):
         check_at_least(self, 1, "epochs", "patience", "batch_size", "frames")
         check_at_least(self, 1, "accumulate", "nodes")
         check_at_least(self, 0, "seed", "workers", "weight_decay", "gain")
-        shares = ("crop", "jitter", "flip", "brightness", "noise", "mask")
+        shares = ("crop", "jitter", "shift", "flip", "brightness", "noise", "mask")
         for name in (*shares, "sense_dropout"):
-            share, most = getattr(self, name), 0.9 if name in ("crop", "jitter") else 1
+            share, most = getattr(self, name), 0.9 if name in shares[:3] else 1
             if not 0 <= share <= most:
                 raise ValueError(f"--{name} must lie in 0 to {most}, got {share}")
         check_at_least(self, 2, "folds")
@@ -181,6 +191,12 @@ class TrainOptions(ToolOptions):
             raise ValueError(
                 "--search, --trials, --search_epochs and --storage need "
                 "--islearnrate_search true"
+            )
+        sized = self.model_size != "tiny" or "model_size" in self.search
+        if self.learnmethod.startswith(TIMM) and sized:
+            raise ValueError(
+                f"--model_size does not go with --learnmethod {self.learnmethod}: the "
+                "size is in its name"
             )
         if self.folds and self.split:
             raise ValueError("--split gives one split, --folds makes several; drop one")
@@ -259,29 +275,3 @@ class ExportOptions(ToolOptions):
         suffix = EXPORT_SUFFIXES[self.format]
         if self.output and self.output.suffix != suffix:
             raise ValueError(f"--output must end with {suffix}, got {self.output}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelsOptions(ToolOptions):
-    """List the models: flags, size, GFLOPs for one clip (2 per multiply-add), paper."""
-
-    channels_count: int = option(5, "planes of a clip")
-    sound_count: int = option(2, "how many of the planes are sound")
-    fusion: Fusion = option("senses", "how the senses meet, as in train")
-    frames: int = option(32, "frames of a clip")
-    size: Optional[tuple[int, int]] = option(
-        None, "picture size in pixels, N or WxH", frame_size, said="64"
-    )
-    classes: int = option(2, "classes to tell apart")
-    measure: bool = switch("also measure the milliseconds per clip on this processor")
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_at_least(self, 1, "channels_count", "frames")
-        check_at_least(self, 0, "sound_count")
-        check_at_least(self, 2, "classes")
-        if self.sound_count > self.channels_count:
-            raise ValueError(
-                f"--sound_count must be at most --channels_count, got "
-                f"{self.sound_count} of {self.channels_count}"
-            )

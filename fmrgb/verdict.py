@@ -12,12 +12,21 @@ KINDS = {
     "audible": "with an audible sound track",
     "silent": "with a silent sound track",
     "none": "without a sound track",
+    "neither": "with neither picture nor sound",
+    "picture": "with a picture alone",
+    "sound": "with sound alone",
+    "both": "with picture and sound",
 }
 
 
 def percent(share: float) -> str:
     """Write a share as 12.3 %, in one piece also at the end of a line."""
     return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def printed(sentence: str) -> str:
+    """Return a sentence as it is printed: a terminal breaks lines where it will."""
+    return sentence.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def points(share: float) -> str:
@@ -48,6 +57,29 @@ def on_accuracy(scores: dict[str, Any]) -> str:
             f"{100 * half:.0f} points more or less."
         )
     return " ".join(said)
+
+
+def on_tracks(votes: dict[str, Any]) -> str:
+    """Say how often whole recordings are judged right, by all of their windows.
+
+    Args:
+        votes: from `votes.vote`.
+    """
+    low, high = votes["interval"]
+    tracks, sources = votes["tracks"], votes["sources"]
+    of = f" from {sources} sources" if sources < tracks else ""
+    said = (
+        f"{percent(votes['accuracy'])} of the recordings are judged right by the mean "
+        f"of their windows' probabilities, 95 % interval {percent(low)} to "
+        f"{percent(high)} ({votes['right']} of {tracks} recordings{of}, "
+        f"{votes['windows']} windows; commonest class {percent(votes['majority'])})."
+    )
+    if votes["mixed"]:
+        said += (
+            f" {votes['mixed']} recordings whose windows have several labels are left "
+            "out."
+        )
+    return said
 
 
 def on_comparison(told: dict[str, Any]) -> str:
@@ -94,18 +126,28 @@ def on_planes(planes: dict[str, dict[str, Any]]) -> str:
 
 def on_sounds(sounds: dict[str, Any], majority: float) -> str:
     """Say whether the kind of sound track goes with the label or with being right."""
-    kinds = sounds["kinds"]
+    return _on_kinds(sounds, majority, "The kind of sound track")
+
+
+def on_senses(senses: dict[str, Any], majority: float) -> str:
+    """Say whether the senses that a clip has go with the label or with being right."""
+    return _on_kinds(senses, majority, "Which senses there are")
+
+
+def _on_kinds(told_by: dict[str, Any], majority: float, what: str) -> str:
+    """Say whether the kind of clip goes with the label or with being right."""
+    kinds = told_by["kinds"]
     if len(kinds) < 2:
         return f"All clips are {KINDS[next(iter(kinds))]}."
-    by_label = "The kind of sound track is not shown to go with the label."
-    if sounds["p_label"] < MAX_P:
+    by_label = f"{what} is not shown to go with the label."
+    if told_by["p_label"] < MAX_P:
         by_label = (
-            "The kind of sound track goes with the label: naming each kind's commonest "
-            f"label is right for {percent(sounds['by_kind'])} of these clips, always "
+            f"{what} goes with the label: naming each kind's commonest "
+            f"label is right for {percent(told_by['by_kind'])} of these clips, always "
             f"naming the same one for {percent(majority)}. A network can learn this "
             "instead of what is seen and heard, and then fails where it does not hold."
         )
-    if sounds["p_right"] >= MAX_P:
+    if told_by["p_right"] >= MAX_P:
         return f"{by_label} No difference in accuracy between the kinds is shown."
     each = ", ".join(
         f"{percent(told['accuracy'])} {KINDS[kind]}" for kind, told in kinds.items()

@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 
 from fmrgb.errors import SampleError
 from fmrgb.files import shown
-from fmrgb.media import DEFAULT_FPS, MAX_FPS
+from fmrgb.media import DEFAULT_FPS, MAX_FPS, SOUND_RATE
+from fmrgb.names import PICTURED
 from fmrgb.sample import Sample
 from fmrgb.sound import Levels
 
 Picture = NDArray[np.uint8]
 
 MIN_FPS = 0.1
+MOST_RATE = 192_000  # Hz; a file that tells more of its sound is not believed
 PLAIN = Levels("level", 0.0, 255.0, "Hz")  # where nothing says what levels stand for
 
 
@@ -34,6 +36,7 @@ class View:
     fps: float  # constant rate at which the mp4s play
     levels: dict[str, Levels]  # of every sound plane
     curves: dict[str, Picture]  # planes that have one value per frame, [T]
+    rate: int = SOUND_RATE  # Hz; pictures of sound reach up to half of it
 
     @property
     def heard(self) -> list[str]:
@@ -48,8 +51,13 @@ class View:
         return np.clip(found, 0, len(self.edges) - 2).astype(np.int64)
 
     def read(self, t: int, channel: str = "") -> Picture:
-        """Read frame t of a channel as grey, or of the whole picture: [H, W, 3]."""
+        """Read frame t of a channel as grey, or of the whole picture: [H, W, 3].
+
+        Of sound alone the picture is its first channel.
+        """
         sample = self.sample
+        if not channel and not sample.visual.shape[-1]:
+            channel = sample.channels[0]
         frame = sample.read([t], [channel])[0] if channel else sample.visual[t]
         return np.repeat(frame, 3 // frame.shape[-1], axis=-1)
 
@@ -78,19 +86,41 @@ def look(sample: Sample, path: Path) -> View:
         times = np.arange(len(times)) / DEFAULT_FPS
     fps = (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else DEFAULT_FPS
     fps = float(np.clip(fps, MIN_FPS, MAX_FPS))
+    lasts = 1 / fps
+    if is_still(sample):  # which is as long as its sound
+        lasts = _positive(sample.meta.get("seconds")) or lasts
+    drawn = known(sample, "options").get("soundpicture")
     meant = known(sample, "levels")
     return View(
         sample=sample,
         name=str(known(sample, "source").get("name") or path.name),
-        edges=np.append(times, times[-1] + 1 / fps),
+        edges=np.append(times, times[-1] + lasts),
         fps=fps,
         levels={name: _levels(meant.get(name), path) for name in sample.sound},
         curves={
             name: plane[:, 0, 0] if plane.ndim == 3 else plane
             for name, plane in sample.sound.items()
-            if plane.ndim == 1 or (name != "mel" and _is_flat(plane))
+            if plane.ndim == 1 or (name not in PICTURED and _is_flat(plane))
         },
+        rate=_rate(drawn),
     )
+
+
+def is_still(sample: Sample) -> bool:
+    """Tell whether a sample is one picture, or none, beside its sound as pictures."""
+    alone = not sample.visual.shape[-1]
+    return len(sample.times) == 1 and (alone or not sample.meta.get("fps", 1))
+
+
+def _rate(drawn: Any) -> int:
+    told = _positive(drawn.get("rate")) if isinstance(drawn, dict) else 0.0
+    return int(told) if 1 <= told <= MOST_RATE else SOUND_RATE
+
+
+def _positive(number: Any) -> float:
+    """Return what a file says as a number; 0 if it is none above 0."""
+    is_one = type(number) in (int, float) and 0 < number < 1e9
+    return float(number) if is_one else 0.0
 
 
 def known(sample: Sample, what: str) -> dict[str, Any]:

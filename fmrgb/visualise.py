@@ -16,12 +16,13 @@ from matplotlib.figure import Figure
 from fmrgb import page
 from fmrgb.errors import InputError
 from fmrgb.files import make_folder, sha256, shown, whole_file
-from fmrgb.media import read_clip
+from fmrgb.media import read_clip, read_sound
 from fmrgb.mp4 import write_mp4
 from fmrgb.page import Box, Picture
 from fmrgb.sample import Sample, load_sample
+from fmrgb.soundsheet import sound_sheet
 from fmrgb.tracks import Sound
-from fmrgb.view import View, known, look
+from fmrgb.view import View, is_still, known, look
 
 SMALL_SIDE = 320  # pixels; smaller pictures are enlarged to about this
 SHEET, LEFT, RIGHT = 1600, 130, 100  # pixels: sheet's width, room beside its columns
@@ -37,6 +38,8 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 
 def draw(sample_path: Path, output: Path, source: Path | None = None) -> list[Path]:
     """Write a grey mp4 per channel, a contact sheet, and an mp4 that plays it all.
+
+    Of sound alone, and of a still with its sound, only a sheet: nothing moves.
 
     Args:
         sample_path: the `.pt` sample.
@@ -56,19 +59,38 @@ def draw(sample_path: Path, output: Path, source: Path | None = None) -> list[Pa
     view = look(load_sample(sample_path), sample_path)
     clip = find_source(view.sample, sample_path, source)
     make_folder(output)
+    if is_still(view.sample):
+        with page.styled():
+            return [_written(still_sheet(view, clip, output), sample_path, output)]
     sound = sound_of(clip, view, output) if clip else None
     written = []
     for channel in dict.fromkeys(view.sample.channels):
         written.append(output / f"{sample_path.stem}_{channel}.mp4")
         write_mp4(written[-1], grey_frames(view, channel), view.fps)
     with page.styled():
-        sheet = contact_sheet(view)
-        written.append(output / f"{sample_path.stem}_sheet.png")
-        with whole_file(written[-1]) as part:
-            part.write_bytes(page.png(sheet))
+        written.append(_written(contact_sheet(view), sample_path, output))
         written.append(output / f"{sample_path.stem}_sound.mp4")
         write_mp4(written[-1], side_by_side(view), view.fps, sound)
     return written
+
+
+def still_sheet(view: View, clip: Path | None, scratch: Path) -> Picture:
+    """Draw a sample that is one picture of its sound: uint8 [height, 1600, 3].
+
+    Args:
+        view: the sample.
+        clip: whose waveform is drawn too; None if it was not found.
+        scratch: folder for what outgrows memory.
+    """
+    sound = read_sound(clip, rate=view.rate, scratch=scratch) if clip else None
+    return sound_sheet(view, sound)
+
+
+def _written(sheet: Picture, sample_path: Path, output: Path) -> Path:
+    path = output / f"{sample_path.stem}_sheet.png"
+    with whole_file(path) as part:
+        part.write_bytes(page.png(sheet))
+    return path
 
 
 def find_source(sample: Sample, path: Path, given: Path | None) -> Path | None:
@@ -175,7 +197,8 @@ def _plot(fig: Figure, view: View, channel: str, box: Box) -> Axes:
     """Draw a sound plane over time: a curve, or one long picture."""
     sample = view.sample
     plane = view.curves.get(channel, sample.sound[channel])
-    axes = page.plot(fig, box, channel, plane, view.edges, view.levels[channel])
+    levels = view.levels[channel]
+    axes = page.plot(fig, box, channel, plane, view.edges, levels, view.rate)
     if sample.silent or not sample.has_sound:
         page.note(axes, "silent" if sample.has_sound else "no sound track")
     return axes
@@ -200,10 +223,7 @@ def _headline(
         f"{seconds:.2f} s",
         sound,
     ]
-    page.write(
-        fig, left, top + 30, page.plain(view.name, limit), fontsize=14, weight="bold"
-    )
-    page.write(fig, left, top + 56, "  ·  ".join(facts), fontsize=10)
+    page.title(fig, left, top, view.name, facts, limit)
 
 
 def side_by_side(view: View) -> Iterator[Picture]:

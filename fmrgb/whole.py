@@ -18,11 +18,14 @@ _SEGMENT = b"\x18\x53\x80\x67"  # all of an mkv behind its first few bytes
 _EBML_HEAD = 4096  # bytes in which it begins
 
 
-def check_whole(container: Any, path: Path, end_s: float | None = None) -> None:
+def check_whole(
+    container: Any, path: Path, end_s: float | None = None, *, picture: bool = True
+) -> None:
     """Raise MediaError if the file promises more than it holds.
 
     By its own index and boxes, which must not point past the file's end, and, where
     `end_s` says how far picture and sound came, by the length that its header tells.
+    Without `picture` only the sound was read.
     """
     size = path.stat().st_size
     needed = max(map(_indexed, container.streams), default=0)
@@ -34,7 +37,7 @@ def check_whole(container: Any, path: Path, end_s: float | None = None) -> None:
             f"{shown(path)} is cut short: its index needs {needed} bytes, it has "
             f"{size}; copy or record it again"
         )
-    promised_s = _promised_s(container)
+    promised_s = _promised_s(container, picture)
     if end_s is not None and end_s < promised_s * (1 - MISSING_SHARE) - MISSING_S:
         raise MediaError(
             f"{shown(path)} is cut short: its header tells {promised_s:.2f} s, picture "
@@ -90,12 +93,12 @@ def _ebml_number(data: bytes, at: int) -> tuple[int, int]:
     return number & ((1 << 7 * width) - 1), width
 
 
-def _promised_s(container: Any) -> float:
+def _promised_s(container: Any, picture: bool) -> float:
     """Return how long the header says that the tracks which are read last, in s."""
     pictures = [
         v
         for v in container.streams.video
-        if not v.disposition & Disposition.attached_pic
+        if picture and not v.disposition & Disposition.attached_pic
     ]
     read = [*pictures[:1], *container.streams.audio[:1]]
     if len(read) == len(container.streams):

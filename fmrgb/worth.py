@@ -16,21 +16,31 @@ from torch import Tensor
 from fmrgb.card import View
 from fmrgb.checkpoint import Network
 from fmrgb.loader import ClipSet
+from fmrgb.names import FEATURES
 
 ALL_PICTURE, ALL_SOUND = "all picture planes", "all sound planes"
+ALL_BUT_FEATURES = f"all planes but {FEATURES}"
 REPEATS = 5  # times that every clip gets other clips' planes
 
 
 def parts_of(view: View) -> dict[str, list[int]]:
     """Name what is replaced together: each plane, all picture, all sound planes.
 
+    Beside `features`, which a network may take as numbers, all planes of pictures too.
+
     Returns:
-        places among the channels by name; a sense with one plane is that plane.
+        places among the channels by name; what is one plane, or all of another part, is
+        not named twice.
     """
     parts = {name: [c] for c, name in enumerate(view.channels)}
     seen, heard = list(view.picture_places), list(view.sound_places)
-    senses = {ALL_PICTURE: seen, ALL_SOUND: heard}
-    return parts | {name: planes for name, planes in senses.items() if len(planes) > 1}
+    more = {ALL_PICTURE: seen, ALL_SOUND: heard}
+    if FEATURES in parts:
+        more[ALL_BUT_FEATURES] = [c for name, (c,) in parts.items() if name != FEATURES]
+    for name, planes in more.items():
+        if len(planes) > 1 and planes not in parts.values():
+            parts[name] = planes
+    return parts
 
 
 def donors(sources: Sequence[str], dice: np.random.Generator) -> NDArray[np.int64]:

@@ -280,6 +280,7 @@ def test_the_manifest_says_what_was_built(shorts, tmp_path):
             "checksum": hashlib.sha256(clip.read_bytes()).hexdigest(),
             "source_width": "48",
             "source_height": "32",
+            **dict.fromkeys(("track", "start", "text"), ""),
         }
         sample = load_sample(output / record["path"])
         assert (sample.shape, sample.label) == ((9, 14, 20, 5), label)

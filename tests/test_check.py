@@ -96,3 +96,27 @@ def test_a_folder_without_samples_or_no_folder_is_refused(tmp_path):
         check(tmp_path / "gone")
     with pytest.raises(InputError, match=r"no \.pt file"):
         check(tmp_path)
+
+
+def test_windows_are_proved_against_the_track_they_share(tmp_path, capsys):
+    for name, label in (("one.wav", "a"), ("two.wav", "b")):
+        (tmp_path / "clips" / label).mkdir(parents=True)
+        sound = clips.tone(500, 1.5)
+        clips.make(tmp_path / "clips" / label / name, None, sound, audio=())
+    words = ["--target", str(tmp_path / "clips"), "--output", str(tmp_path / "s")]
+    assert create_fmrgbdata.main([*words, "--workers", "1", "--window", "0.5"]) == 0
+    status, found = checked(tmp_path, capsys)
+    assert status == 0
+    assert len(found["proved"]) == 6
+    assert not any(found[k] for k in ("without_source", "without_sample", "unlisted"))
+    clips.make(tmp_path / "clips" / "b" / "two.wav", None, sound[:-9], audio=())
+    status, found = checked(tmp_path, capsys)
+    assert status == 1
+    assert len(found["proved"]) == len(found["faults"]) == 3
+
+
+def test_sound_taken_out_of_a_video_does_not_stand_for_it(built, capsys):
+    path = built / "clips" / "a" / "one.wav"
+    clips.make(path, None, clips.tone(500, 1.0), audio=())
+    status, found = checked(built, capsys)
+    assert (status, len(found["proved"])) == (0, 4)

@@ -313,6 +313,14 @@ def test_a_clip_without_a_sound_sample_is_kept(tmp_path, harm, reason):
     assert clip.exists()
 
 
+def test_a_clip_whose_sample_holds_its_sound_alone_is_kept(tmp_path):
+    clip = make(tmp_path / "a.mp4")
+    whole = load_sample(make_sample(clip))
+    alone = {"visual": whole.visual[..., :0], "channels": ("amplitude", "frequency")}
+    save_sample(clip.with_suffix(".pt"), replace(whole, **alone))
+    assert "holds its sound alone" in delete_allmp4(tmp_path).kept[clip]
+
+
 def test_a_clip_changed_since_its_sample_was_made_is_kept(tmp_path):
     clip = make(tmp_path / "a.mp4")
     make_sample(clip)

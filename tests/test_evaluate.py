@@ -15,6 +15,7 @@ from fmrgb.errors import TrainingError
 from fmrgb.evaluate import evaluate, predict_rows, sound_of
 from fmrgb.learner import Settings
 from fmrgb.manifest import Row, read_manifest, write_manifest
+from fmrgb.metrics import score
 from fmrgb.run import Run
 from fmrgb.sample import save_sample
 
@@ -145,6 +146,27 @@ def test_what_is_not_said_of_the_sound_the_samples_are_asked(done, split, tmp_pa
     told = evaluate(done.trained.best, split, split="test", repeats=0).scores
     assert list(told["sounds"]["kinds"]) == ["audible"]
     assert "planes" not in told
+
+
+def test_every_clip_is_counted_by_the_senses_that_the_network_was_shown(done, tmp_path):
+    whole = tiny.sample(label="dark")
+    quiet = {name: np.zeros_like(plane) for name, plane in whole.sound.items()}
+    black = np.zeros_like(whole.visual)
+    kinds = {
+        "both": whole,
+        "picture": replace(whole, sound=quiet),
+        "sound": replace(whole, visual=black),
+        "neither": replace(whole, visual=black, sound=quiet),
+    }
+    rows = []
+    for name, sample in kinds.items():
+        save_sample(tmp_path / f"{name}.pt", sample)
+        rows.append(Row(path=tmp_path / f"{name}.pt", label="dark"))
+    told = predict_rows(load_checkpoint(done.trained.best), rows)
+    assert told.senses == tuple(kinds)
+    assert {n: k["clips"] for n, k in score(told)["senses"]["kinds"].items()} == {
+        name: 1 for name in kinds
+    }
 
 
 def test_clips_of_one_source_count_as_such(done, split, tmp_path):

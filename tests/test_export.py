@@ -31,6 +31,7 @@ from fmrgb.export import (
     try_clips,
 )
 from fmrgb.models import MODELS
+from fmrgb.names import FEATURES
 from fmrgb.onnx_model import CARD, LEVELS, LOGITS, open_onnx
 
 SPREAD = 3.0  # standard deviation that logits are brought to, so that errors would show
@@ -43,9 +44,10 @@ def card(model: str, **changes: Any) -> Card:
     return replace(tiny.CARD, model=model, **{"fusion": "senses"} | known | changes)
 
 
-def alone(model: str, *channels: str) -> Card:
+def alone(model: str, *channels: str, frames: int = 4, height: int = 9) -> Card:
     """Return the card of a network of one sense, for three classes."""
-    view = View(channels, 4, 9, 21, sound=tuple(c for c in channels if c in HEARD))
+    heard = tuple(c for c in channels if c in (*HEARD, FEATURES))
+    view = View(channels, frames, height, 21, sound=heard)
     numbers = [90.0 + 10 * place for place in range(len(channels))]
     classes = ("a", "b", "c")
     return card(model, view=view, mean=numbers, std=numbers[::-1], classes=classes)
@@ -56,6 +58,7 @@ QUICK = {
     "conv3d": card("conv3d", fusion="stack"),
     "convlstm": card("convlstm", view=replace(tiny.VIEW, frames=3)),
     "vivit": alone("vivit", *HEARD),
+    "cnn2d": alone("cnn2d", HEARD[0], frames=1),
 }
 EVERY = [
     pytest.param(known, id=f"{name} {what}")
@@ -67,6 +70,8 @@ EVERY = [
         ("one plane of sound", alone(name, HEARD[0])),
     )
 ]
+TWO = alone("fusion", FEATURES, HEARD[0], frames=1, height=29)
+EVERY.append(pytest.param(TWO, id="fusion"))
 
 
 def keep(known: Card, path: Path) -> Path:

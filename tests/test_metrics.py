@@ -142,6 +142,22 @@ def test_accuracy_and_labels_are_told_by_kind_of_sound_track():
     assert sounds["p_label"] < 0.01 < 0.1 < sounds["p_right"]
 
 
+def test_accuracy_is_told_for_every_pattern_of_senses_that_there_are():
+    truth = [0, 1] * 10
+    guesses = [0, 1] * 6 + [0, 0] * 4
+    senses = ["both"] * 7 + ["picture"] * 3 + ["sound"] * 4 + ["neither"] * 6
+    known = replace(told(truth, guesses), senses=tuple(senses))
+    kinds = score(known)["senses"]["kinds"]
+    rights = {kind: (one["right"], one["clips"]) for kind, one in kinds.items()}
+    wanted = {"neither": (3, 6), "picture": (3, 3), "sound": (3, 4), "both": (7, 7)}
+    assert rights == wanted
+    assert list(rights) == list(wanted), "from nothing to all"
+    assert kinds["sound"]["interval"] == list(wilson(3, 4))
+    assert "senses" not in score(told(truth, guesses))
+    only = score(replace(known, senses=("both",) * 20))["senses"]
+    assert list(only["kinds"]) == ["both"]
+
+
 def test_being_right_goes_with_the_sound_only_if_many_sources_say_so():
     right = [1] * 12 + [0] * 12
     predictions = replace(
@@ -161,6 +177,7 @@ def test_pooled_predictions_are_those_of_all_clips_with_their_own_sources():
         told([0, 1, 1], [0, 1, 0]),
         groups=("row 0", "row 1", "row 1"),
         sounds=("none", "silent", "audible"),
+        senses=("picture", "both", "neither"),
         without={"R": np.array([1.0, 0.5, 0.0])},
         heard=("mel",),
     )
@@ -171,6 +188,7 @@ def test_pooled_predictions_are_those_of_all_clips_with_their_own_sources():
     assert score(both)["sources"] == 4, "row 0 of a fold is not row 0 of another"
     assert both.without["R"].tolist() == [1.0, 0.5, 0.0] * 2
     assert both.sounds == one.sounds * 2
+    assert both.senses == one.senses * 2
     assert both.heard == ("mel",)
 
 

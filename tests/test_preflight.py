@@ -9,7 +9,8 @@ import pytest
 from clips import FPS, N_FRAMES
 
 from fmrgb.errors import InputError, ManifestError
-from fmrgb.preflight import Survey, survey, table
+from fmrgb.preflight import Survey, survey
+from fmrgb.surveyed import table
 
 
 def facts(surveyed: Survey) -> dict[str, tuple[str, str]]:

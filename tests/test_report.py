@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 import tiny
 
 from fmrgb import report, verdict
-from fmrgb.metrics import SOUNDS, Predictions, score, spread
+from fmrgb.metrics import SENSES, SOUNDS, Predictions, score, spread
 from fmrgb.report import Story, write_report
 from fmrgb.sample import save_sample
 
@@ -72,6 +73,7 @@ def predictions(
         paths=tuple(f"{n}{EVIL_PATH}" for n in range(n_clips)),
         groups=tuple(f"{n // 2}{EVIL_PATH}" for n in range(n_clips)),
         sounds=tuple(dice.choice(SOUNDS, n_clips)),
+        senses=tuple(np.resize(SENSES[1:], n_clips).tolist()),
         without={name: dice.random(n_clips) for name in (EVIL, "mel")},
         heard=("mel",),
     )
@@ -187,6 +189,22 @@ def test_the_page_tells_scores_and_labels_with_and_without_sound(folder, page):
         counts = [str(k["labels"][name]) for k in kinds.values()]
         assert [f"of these {name}", *counts] in page.rows
     assert "the label" in page.text
+
+
+def test_the_page_tells_scores_for_every_pattern_of_senses(folder, page):
+    told = json.loads((folder / "metrics.json").read_text())["test"]["senses"]["kinds"]
+    assert list(told) == ["picture", "sound", "both"], "no clip has neither"
+    assert ["", *(verdict.KINDS[kind] for kind in told)] in page.rows
+    shares = [f"{100 * k['accuracy']:.1f} %" for k in told.values()]
+    assert ["accuracy", *shares] in page.rows
+    assert ["clips", *(str(k["clips"]) for k in told.values())] in page.rows
+    assert "With and without each sense" in page.text
+
+
+def test_the_page_is_silent_on_senses_where_all_clips_have_the_same(tmp_path):
+    known = replace(predictions(), senses=("both",) * 40)
+    write_report(tmp_path, story(predictions=known, scores={"test": score(known)}))
+    assert "each sense" not in (tmp_path / "report.html").read_text()
 
 
 def test_the_page_tells_the_calibration(folder, page):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fmrgb import verdict
-from fmrgb.metrics import SOUNDS
+from fmrgb.metrics import SENSES, SOUNDS
 
 
 def scores(low: float, high: float, **changes: Any) -> dict[str, Any]:
@@ -81,6 +81,17 @@ def test_one_kind_of_clips_is_all_there_is_to_say():
     for kind in SOUNDS:
         only = {"kinds": {kind: {"accuracy": 0.5}}}
         assert verdict.on_sounds(only, 0.5) == f"All clips are {verdict.KINDS[kind]}."
+
+
+def test_which_senses_there_are_is_told_in_the_same_words():
+    kinds = {"picture": {"accuracy": 0.55}, "both": {"accuracy": 0.95}}
+    uneven = {"kinds": kinds, "by_kind": 0.71, "p_label": 0.4, "p_right": 0.001}
+    said = plain(verdict.on_senses(uneven, 0.6))
+    assert said.startswith("Which senses there are is not shown to go with the label.")
+    assert "55.0 % with a picture alone, 95.0 % with picture and sound" in said
+    for kind in SENSES:
+        only = {"kinds": {kind: {"accuracy": 0.5}}}
+        assert verdict.on_senses(only, 0.5) == f"All clips are {verdict.KINDS[kind]}."
 
 
 @pytest.mark.parametrize(

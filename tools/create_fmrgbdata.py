@@ -1,44 +1,35 @@
 """Turn a folder of labelled clips with sound into samples (.pt) and a manifest.
 
 Example: python tools/create_fmrgbdata.py --target clips --size 64 --frames 32
+Example: python tools/create_fmrgbdata.py --target sounds --soundpicture logmel,mfcc
 """
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fmrgb_tools.command import FAILED, OK, allowance, counter, run_tool, show
 
 from fmrgb.options import BuildOptions
 
+if TYPE_CHECKING:
+    from fmrgb.build import Built
+    from fmrgb.preflight import Survey
+    from fmrgb.recipe import Recipe
+
 
 def work(options: BuildOptions) -> int:
     """Survey the clips, print the table, build what can be built."""
     from fmrgb.alone import alone
-    from fmrgb.build import Recipe, build
+    from fmrgb.build import build
     from fmrgb.files import shown
-    from fmrgb.preflight import survey, table
     from fmrgb.splits import associations
+    from fmrgb.surveyed import table
 
     output = options.output
-    with counter("headers") as progress:
-        surveyed = survey(
-            options.target,
-            output=output,
-            groups=options.groups,
-            workers=options.workers,
-            allowance=allowance(options),
-            progress=progress,
-        )
+    recipe = recipe_of(options)
+    surveyed = survey_of(options, recipe)
     print("\n".join(table(surveyed)), file=sys.stderr if options.json else sys.stdout)
-    recipe = Recipe(
-        audiomethod=options.audiomethod,
-        samples_per_frame=options.frequency_param,
-        n_channels=options.fmrgb,
-        scale=options.scale,
-        frames=options.frames,
-        skip=options.skip,
-        size=options.size,
-    )
     folder = output or _own_folder(options.target)
     with alone(folder), counter("clips") as progress:
         built = build(
@@ -55,11 +46,85 @@ def work(options: BuildOptions) -> int:
         print(f"set aside: {where}{shown(reason)}", file=sys.stderr)
     for fact in associations(built.rows):
         print(f"warning: this goes with the label, a shortcut: {fact}", file=sys.stderr)
-    kept, n_silent = (
-        len(built.rows) - built.made,
-        sum(bool(r.silent) for r in built.rows),
+    result, lines = told(built, recipe)
+    show(result, lines, as_json=options.json)
+    return FAILED if built.failed else OK
+
+
+def survey_of(options: BuildOptions, recipe: "Recipe") -> "Survey":
+    """Read the headers of all clips, or of those of a set of spoken words."""
+    from fmrgb.keywords import read_keywords
+    from fmrgb.preflight import survey, survey_items
+
+    how: dict[str, Any] = {"output": options.output, "workers": options.workers}
+    with counter("headers") as progress:
+        how |= {"allowance": allowance(options), "progress": progress}
+        if options.words:
+            drawn: dict[str, Any] = {"noisy": options.noisy, "seed": options.seed}
+            items = read_keywords(options.target, options.words, **drawn)
+            return survey_items(items, options.target, **how)
+        by_sound = recipe.soundpicture is not None
+        groups = options.groups
+        return survey(options.target, groups=groups, by_sound=by_sound, **how)
+
+
+def recipe_of(options: BuildOptions) -> "Recipe":
+    """Return what samples will look like; sound files alone become logmel pictures.
+
+    Raises:
+        InputError: if videos with their pictures are to be cut as sounds are, or sounds
+            are to be drawn as videos.
+    """
+    from fmrgb.errors import InputError
+    from fmrgb.keywords import SILENCE_S
+    from fmrgb.preflight import sounds_only
+    from fmrgb.recipe import Recipe, SoundLook
+
+    pictures = options.soundpicture
+    if pictures is None and (options.words or sounds_only(options.target)):
+        pictures = ("logmel",)
+    if pictures is None:
+        if options.asks_for_sound:
+            raise InputError(
+                "--window, --seconds and --trim are for sound alone, and there are "
+                "videos; give --soundpicture logmel to take those by their sound"
+            )
+        return Recipe(
+            audiomethod=options.audiomethod,
+            samples_per_frame=options.frequency_param,
+            n_channels=options.fmrgb,
+            scale=options.scale,
+            frames=options.frames,
+            skip=options.skip,
+            size=options.size,
+        )
+    if options.asks_for_pictures:
+        raise InputError(
+            "--frames, --skip, --size, --fmrgb and --frequency_param are for the "
+            "pictures of videos; of sound alone --bands and --columns set the size"
+        )
+    # Words are of one length in the set; some clips are a little shorter.
+    word_s = SILENCE_S if options.words and not options.window else None
+    look = SoundLook(
+        pictures=pictures,
+        bands=options.bands,
+        columns=options.columns,
+        rate=options.rate,
+        floor=options.floor,
+        window_s=options.window,
+        hop_s=options.hop or options.window,
+        seconds=options.seconds or word_s,
+        trim_db=options.trim_db if options.trim else None,
     )
-    n_mute = sum(not r.has_sound for r in built.rows)
+    return Recipe.of_sound(look, options.scale)
+
+
+def told(built: "Built", recipe: "Recipe") -> tuple[dict[str, Any], list[str]]:
+    """Say what a build left behind, for programs and in lines."""
+    from fmrgb.files import shown
+
+    n_mute = sum(not row.has_sound for row in built.rows)
+    n_silent = sum(bool(row.silent) for row in built.rows) - n_mute
     result = {
         "manifest": built.manifest,
         "samples": len(built.rows),
@@ -67,18 +132,28 @@ def work(options: BuildOptions) -> int:
         "failed": len(built.failed),
         "frames": built.frames,
         "no_sound": n_mute,
-        "silent": n_silent - n_mute,
+        "silent": n_silent,
     }
-    lines = [
-        f"{len(built.rows)} samples of {built.frames} frames ({built.made} made, "
-        f"{kept} kept), "
-        f"{n_mute} without a sound track, {n_silent - n_mute} with a silent one",
-        f"{len(built.failed)} clips set aside"
-        + (f", see {shown(folder / 'failed.csv')}" if built.failed else ""),
-        f"manifest: {shown(built.manifest)}",
-    ]
-    show(result, lines, as_json=options.json)
-    return FAILED if built.failed else OK
+    made = f"({built.made} made, {len(built.rows) - built.made} kept)"
+    if recipe.soundpicture:
+        width, height = recipe.soundpicture.sides
+        first = (
+            f"{len(built.rows)} samples of {height} x {width}, "
+            f"{', '.join(recipe.channels)} {made}, {n_silent} silent"
+        )
+    else:
+        first = (
+            f"{len(built.rows)} samples of {built.frames} frames {made}, "
+            f"{n_mute} without a sound track, {n_silent} with a silent one"
+        )
+    set_aside = f"{len(built.failed)} clips set aside"
+    if built.failed:
+        set_aside += f", see {shown(built.manifest.parent / 'failed.csv')}"
+    lines = [first, set_aside, f"manifest: {shown(built.manifest)}"]
+    if built.features:
+        lines.append(f"features: {shown(built.features)}")
+        result["features"] = built.features
+    return result, lines
 
 
 def _own_folder(target: Path) -> Path:

@@ -63,7 +63,7 @@ def judged(options: EvaluateOptions) -> "Evaluation":
 
 def told(done: "Evaluation") -> list[str]:
     """Say the scores in lines."""
-    from fmrgb.verdict import on_comparison
+    from fmrgb.verdict import on_comparison, on_tracks, printed
 
     scores = done.scores
     low, high = scores["interval"]
@@ -73,10 +73,11 @@ def told(done: "Evaluation") -> list[str]:
         f"{scores['majority']:.1%})",
         f"macro F1 {scores['macro_f1']:.3f}, loss {scores['loss']:.3f}",
     ]
+    if "tracks" in scores:
+        lines.append(printed(on_tracks(scores["tracks"])))
     if "against" in scores:
-        lines.append(
-            f"A is --model, B is --against: {on_comparison(scores['against'])}"
-        )
+        compared = printed(on_comparison(scores["against"]))
+        lines.append(f"A is --model, B is --against: {compared}")
     return lines
 
 

@@ -139,12 +139,16 @@ def _say_faults(material: "Material") -> None:
 
 
 def _told(test: dict[str, Any], runs: "list[Run]") -> list[str]:
+    from fmrgb.verdict import on_tracks, printed
+
     low, high = test["interval"]
     lines = [
         f"test accuracy {test['accuracy']:.1%} (95 % interval {low:.1%} to {high:.1%}, "
         f"{test['right']} of {test['clips']} clips; commonest class "
         f"{test['majority']:.1%})"
     ]
+    if "tracks" in test:
+        lines.append(printed(on_tracks(test["tracks"])))
     if len(runs) > 1:
         each = ", ".join(f"{r.scores['test']['accuracy']:.1%}" for r in runs)
         lines.append(f"the folds: {each}")

@@ -111,7 +111,8 @@ class Sense(Classifier):
 
     Sound planes are narrowed first: the few columns of a frame's sound are spread over
     the picture's width, so that the mean over neighbours loses nothing and saves most
-    of the work. A sample of one frame keeps its columns: there they are time.
+    of the work. A sample of one frame keeps its columns: there they are time. Nothing
+    changes in it from frame to frame, so that its levels are all there is to see.
 
     Shape:
         - Input: [B, C, T, H, W] normalised levels
@@ -130,18 +131,22 @@ class Sense(Classifier):
         narrow = sound and clip.frames > 1 and clip.width > SOUND_COLUMNS
         self._size = (None, None, SOUND_COLUMNS) if narrow else None
         # Changes are small beside levels, by a measure that the data know.
-        self.scale = nn.BatchNorm3d(clip.channels, affine=False)
-        clip = clip._replace(channels=2 * clip.channels)
+        self.scale: nn.BatchNorm3d | None = None
+        if clip.frames > 1:
+            self.scale = nn.BatchNorm3d(clip.channels, affine=False)
+            clip = clip._replace(channels=2 * clip.channels)
         clip = clip._replace(width=SOUND_COLUMNS) if narrow else clip
         self.network = make(clip, n_classes)
         self.n_features = self.network.n_features
 
     def features(self, clip_BCTHW: Tensor) -> Tensor:
         """Return what the last layer is given, [B, D]."""
+        if self.scale is None:
+            return self.network.features(clip_BCTHW)
         if self._size:
             clip_BCTHW = functional.adaptive_avg_pool3d(clip_BCTHW, self._size)
         if self.training and not clip_BCTHW.requires_grad:
-            return self.network.features(self._beside_change(clip_BCTHW))
+            return self.network.features(self._beside_change(clip_BCTHW, self.scale))
         # The first frame has none before it.
         change_BCTHW = functional.pad(
             clip_BCTHW[:, :, 1:] - clip_BCTHW[:, :, :-1], (0, 0, 0, 0, 1, 0)
@@ -150,14 +155,14 @@ class Sense(Classifier):
         return self.network.features(both_BCTHW)
 
     @torch.no_grad()
-    def _beside_change(self, clip_BCTHW: Tensor) -> Tensor:
+    def _beside_change(self, clip_BCTHW: Tensor, scale: nn.BatchNorm3d) -> Tensor:
         """Do the same without a gradient, in place: half the passes over a batch."""
         n_planes = clip_BCTHW.shape[1]
         both_BCTHW = torch.cat((clip_BCTHW, clip_BCTHW), dim=1)
         change_BCTHW = both_BCTHW[:, n_planes:]
         change_BCTHW[:, :, 1:] -= clip_BCTHW[:, :, :-1]
         change_BCTHW[:, :, 0] = 0
-        normalise_(self.scale, change_BCTHW)
+        normalise_(scale, change_BCTHW)
         return both_BCTHW
 
     def classify(self, seen_BD: Tensor) -> Tensor:
