@@ -87,9 +87,7 @@ class Cutter:
         """
         if isinstance(frame, av.AudioFrame):
             self._heard.add(frame)
-        elif (
-            self._layout.has_picture and (taken := self._seen.take(frame)) is not None
-        ):
+        elif self._layout.has_picture and (taken := self._seen.take(frame)) is not None:
             self._shots.append(taken)
         if self._origin is None:
             self._origin = self._beginning()
