@@ -1,4 +1,4 @@
-"""What is installed: every package is locked by its hash, and the lock is up to date."""
+"""What is installed: every package is locked by its hash; the lock is up to date."""
 
 import re
 from pathlib import Path
