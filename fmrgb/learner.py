@@ -34,8 +34,8 @@ class Settings:
     model_size: str = "tiny"
     fusion: str = "senses"  # how the senses meet; see `fmrgb.models.build_model`
     init: str | None = None  # file of weights to begin with; see `fmrgb.pretrained`
-    epochs: int = 60
-    patience: int = 15
+    epochs: int = 120
+    patience: int = 30
     lr: float = 3e-3
     weight_decay: float = 0.01
     batch_size: int = 20

@@ -83,8 +83,8 @@ class TrainOptions(ToolOptions):
         "torchvision's r2plus1d_18, mc3_18 or r3d_18 (conv3d base)",
         said="fresh weights",
     )
-    epochs: int = option(60, "at most this many passes over the training clips")
-    patience: int = option(15, "stop after this many epochs without a better val loss")
+    epochs: int = option(120, "at most this many passes over the training clips")
+    patience: int = option(30, "stop after this many epochs without a better val loss")
     test_size: float = option(0.2, "share of the clips kept for the final score")
     val_size: float = option(0.2, "share of the clips that decides when to stop")
     lr: float = option(3e-3, "highest learning rate")
