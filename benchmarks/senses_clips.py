@@ -119,11 +119,16 @@ def pairs_of(bench: Bench) -> Pairs:
     make_folder(folder)
     collections = _collections(folder, bench)
     senses = senses_of(collections, PICTURE_SIZE)
-    rows, counts, whole = {}, {}, []
+    rows, counts = {}, {}
+    whole: list[Joined] = []
     for name, missing in RATES.items():
-        wish: dict[str, Any] = {"missing": missing, "seed": SEED}
-        sizes = {"test_size": TEST_SHARE["pairs"], "val_size": VAL_SHARE["pairs"]}
-        pairs = join(collections, Wish(**wish, **sizes))
+        wish = Wish(
+            missing=missing,
+            test_size=TEST_SHARE["pairs"],
+            val_size=VAL_SHARE["pairs"],
+            seed=SEED,
+        )
+        pairs = join(collections, wish)
         rows[name] = _written(pairs, senses, folder / name)
         counts[name] = patterns(pairs)
         whole = whole if missing else [pair for pair in pairs if pair.split == "test"]

@@ -45,7 +45,7 @@ def _splits() -> list[str]:
         "all columns.",
         "Words: `fmrgb.splits.folds`, five folds; of the clips that are not tested "
         f"{VAL_SHARE['words']:.0%} choose the epoch. `trimmed` cuts what lies "
-        f"{TRIM_DB:.0f} dB below the loudest off both ends before the picture is drawn.",
+        f"{TRIM_DB:.0f} dB below the loudest off both ends first.",
         "Pairs: pictures and sounds are each split first, by label (60 % train, 20 % "
         "val, 20 % test), and joined by chance only within a part, so that no picture "
         "or sound is met on two sides. There are as many pairs as pictures; there are "

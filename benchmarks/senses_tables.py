@@ -12,7 +12,6 @@ from senses_method import method
 from senses_plan import (
     BOTH,
     CLASSIC,
-    GAPS,
     MFCC,
     PATTERNS,
     PICTURE,
