@@ -53,7 +53,7 @@ def rows_of(cell: Cell, bench: Bench) -> list[Row]:
     """
     if cell.data == "pairs":
         return list(pairs_of(bench).rows[cell.variant])
-    rows = _sounds(cell.data, cell.variant == "trimmed", bench)
+    rows = _sounds(cell.data, cell.look, cell.variant == "trimmed", bench)
     if cell.data == "words":
         val_size = VAL_SHARE["words"] * (1 - 1 / cell.n_folds)
         return folds(rows, cell.n_folds, val_size=val_size, seed=SEED)[cell.fold - 1]
@@ -77,9 +77,9 @@ def _one_speaker_out(rows: Sequence[Row], fold: int) -> list[Row]:
 
 
 @lru_cache(maxsize=4)
-def _sounds(data: str, trim: bool, bench: Bench) -> tuple[Row, ...]:
+def _sounds(data: str, drawn: str, trim: bool, bench: Bench) -> tuple[Row, ...]:
     """Build the samples of a folder of sounds by the library's own build."""
-    look = SoundLook(**LOOKS[data], trim_db=TRIM_DB if trim else None)
+    look = SoundLook(**LOOKS[drawn], trim_db=TRIM_DB if trim else None)
     recipe = Recipe.of_sound(look)
     folder = bench.work / "samples" / f"senses-{data}-{digest(recipe.options())}"
     source = bench.data / FOLDERS[data]
