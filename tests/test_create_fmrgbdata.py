@@ -12,6 +12,7 @@ import clips
 import numpy as np
 import pytest
 from fmrgb_tools.create_fmrgbdata import main
+from groups import wait_for_the_end
 
 from fmrgb.leftovers import HOST
 from fmrgb.manifest import read_manifest
@@ -180,20 +181,6 @@ def start(target: Path, output: Path, workers: int) -> "subprocess.Popen[str]":
         assert time.monotonic() < end, "no sample was ever made"
         time.sleep(0.002)
     return run
-
-
-def wait_for_the_end(group: int) -> None:
-    """Wait until the last process of a killed group has ended, for a few seconds.
-
-    A container may never forget those whose parent was killed with them.
-    """
-    end = time.monotonic() + 3
-    while time.monotonic() < end:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.01)
 
 
 def assert_goes_on(target: Path, output: Path, wanted: dict[str, bytes]) -> None:

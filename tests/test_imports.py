@@ -48,6 +48,7 @@ LAYERS: list[set[str]] = [  # a module may import from the lines above its own
     {"lr_search", "explain"},
     {"run"},
     {"demo"},
+    {"demo_keywords"},
     {"doctor"},
     {"tryout", "app_text"},
     {"app_try"},
