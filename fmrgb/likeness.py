@@ -60,8 +60,7 @@ def alike_clips(rows: Sequence[Row]) -> list[str]:
         sample = load_sample(row.path)
         middle = len(sample.visual) // 2
         frames_FHWC = sample.visual[[0, middle, -1]]
-        has_picture = sample.visual.shape[-1] > 0
-        if has_picture and (frames_FHWC == frames_FHWC[:1, :1, :1]).all():
+        if _has_picture(sample) and (frames_FHWC == frames_FHWC[:1, :1, :1]).all():
             still.append(row)
         else:
             same[_sum(sample, frames_FHWC)].append(row)
@@ -76,6 +75,12 @@ def alike_clips(rows: Sequence[Row]) -> list[str]:
     if len(copies) > NAMED:
         told.append(f"{len(copies) - NAMED} more clips have copies of other bytes")
     return told
+
+
+def _has_picture(sample: Sample) -> bool:
+    """Tell whether there is a picture; a still with sound may lack it on purpose."""
+    is_still = len(sample.visual) == 1 and sample.has_sound
+    return sample.visual.size > 0 and not (is_still and not sample.visual.any())
 
 
 def _sum(sample: Sample, frames_FHWC: NDArray[np.uint8]) -> bytes:

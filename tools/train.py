@@ -1,6 +1,6 @@
 """Train a classifier on samples; leave a run folder with weights and a report.
 
-Example: python tools/train.py --data samples/manifest.csv --output run --learnmethod vivit
+Example: python tools/train.py --data samples/manifest.csv --output run --lr 1e-3
 """
 
 import sys

@@ -223,6 +223,17 @@ def test_constant_clips_are_a_warning(tmp_path):
         assert "12 of 12 clips looked at are one colour all over" in told
 
 
+def test_a_still_whose_picture_is_left_out_is_no_constant_clip(tmp_path):
+    def pictureless(number: int) -> tuple[Sample, dict[str, Any]]:
+        one = usual(number)
+        sound = {name: plane[:1] for name, plane in one.sound.items()}
+        black = np.zeros_like(one.visual[:1])
+        return replace(one, visual=black, sound=sound, times=one.times[:1]), {}
+
+    rows = gather(written(tmp_path, pictureless, 10)).rows
+    assert not [told for told in alike_clips(rows) if "colour" in told]
+
+
 def test_clips_without_any_level_are_trained_to_a_finite_loss(tmp_path):
     def empty(number: int) -> tuple[Sample, dict[str, Any]]:
         one = usual(number)
