@@ -9,6 +9,7 @@ from pathlib import Path
 from fmrgb.errors import InputError
 from fmrgb.files import explained, shown
 from fmrgb.leftovers import HOST
+from fmrgb.names import Shard
 
 try:
     import fcntl
@@ -21,8 +22,10 @@ _guard = threading.Lock()
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, shard: Shard | None = None) -> Iterator[None]:
     """Hold a folder until the block ends, against all other runs that ask for it.
+
+    Who works at a share of it lets those in that work at another.
 
     The system gives it free when the process ends, however it ends. Where the disk
     knows no locks nothing is held. The folder is made if need be, and goes again if
@@ -30,6 +33,7 @@ def alone(folder: Path) -> Iterator[None]:
 
     Args:
         folder: to be written to by one run.
+        shard: the share that is worked at; None is all of it.
 
     Raises:
         InputError: if another run holds it, or it cannot be written to.
@@ -40,27 +44,51 @@ def alone(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise explained(error, folder) from error
-    whole = folder.resolve()
+    # All shares hold the folder's lock together, and each its own besides.
+    names = (LOCK, shard.named(LOCK)) if shard else (LOCK,)
+    whole = folder.resolve() / names[-1]
     with _guard:
         if whole in _held:
             raise InputError(_busy(folder, os.getpid()))
-        handle = _lock(folder)
+        handles: dict[str, int] = {}
+        try:
+            for name in names:
+                shared = shard is not None and name == LOCK
+                handles[name] = _lock(folder, name, shared=shared)
+        except BaseException:
+            _release(folder, handles)
+            raise
         _held.add(whole)
     try:
         yield
     finally:
-        with suppress(OSError):  # the folder may be gone
-            (folder / LOCK).unlink()
-        os.close(handle)
+        _release(folder, handles)
         _held.discard(whole)
         with suppress(OSError):  # it holds what the run has written
             if made:
                 folder.rmdir()
 
 
-def _lock(folder: Path) -> int:
-    """Return the handle of the folder's lock, which is held while it is open."""
-    path = folder / LOCK
+def _release(folder: Path, handles: dict[str, int]) -> None:
+    """Give locks free; remove those that nobody else holds."""
+    for name, handle in handles.items():
+        try:
+            if fcntl:
+                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):  # others hold it too
+            os.close(handle)
+            continue
+        except OSError:  # a disk that knows no locks
+            pass
+        with suppress(OSError):  # the folder may be gone
+            (folder / name).unlink()
+        os.close(handle)
+
+
+def _lock(folder: Path, name: str, *, shared: bool) -> int:
+    """Return the handle of a lock in the folder, which is held while it is open."""
+    path = folder / name
+    how = "LOCK_SH" if shared else "LOCK_EX"
     while True:
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -68,7 +96,7 @@ def _lock(folder: Path) -> int:
             raise explained(error, path) from error
         try:
             if fcntl:
-                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(handle, getattr(fcntl, how) | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             said = os.read(handle, 100).decode(errors="replace").split()
             os.close(handle)

@@ -25,7 +25,7 @@ from fmrgb.limits import Allowance, limits_of
 from fmrgb.made import row_of, up_to_date
 from fmrgb.manifest import Row, write_manifest
 from fmrgb.media import SOUND_RATE
-from fmrgb.names import FEATURES
+from fmrgb.names import FEATURES, Shard
 from fmrgb.preflight import Found, Survey, check_room
 from fmrgb.recipe import Recipe as Recipe  # who builds, asks here for it
 from fmrgb.sample import Sample, finish_sample, sample_file
@@ -56,6 +56,7 @@ def build(
     recipe: Recipe,
     *,
     folder: Path,
+    shard: Shard | None = None,
     workers: int = 1,
     allowance: Allowance | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -69,12 +70,15 @@ def build(
         surveyed: the clips, from `preflight.survey`.
         recipe: what samples look like; `frames` None means as many as the longest has.
         folder: where manifest and failed list go.
+        shard: the share that was surveyed; its lists get its name, and are made one by
+            `shards.merge`. There may be nothing in it.
         workers: processes that work side by side.
         allowance: what a clip may take; None means anything.
         progress: called with how many of how many clips are done.
 
     Raises:
-        InputError: if no clip can be used or the folder cannot be written to.
+        InputError: if no clip can be used, unless there is a share in which one may,
+            or if the folder cannot be written to.
         DiskFullError: if the disk is full, or would be.
     """
     usable = [item for item in surveyed.found if item.header]
@@ -94,18 +98,33 @@ def build(
             if progress:
                 progress(done, len(usable))
     rows = sorted(_still_there(rows, failed), key=lambda row: row.path)
-    write_failed(folder / "failed.csv", failed)
-    if not rows:
+    lists = _listed(rows, failed, recipe, folder, shard)
+    return Built(rows, failed, made, recipe.frames, *lists)
+
+
+def _listed(
+    rows: list[Row],
+    failed: dict[Path, str],
+    recipe: Recipe,
+    folder: Path,
+    shard: Shard | None,
+) -> tuple[Path, Path | None]:
+    """Write the lists of a build; return the manifest's name, and the features'."""
+    files = [folder / f"{name}.csv" for name in ("failed", "manifest", FEATURES)]
+    if shard:
+        files = [path.with_name(shard.named(path.name)) for path in files]
+    reasons, manifest, features = files
+    write_failed(reasons, failed)
+    if not rows and not shard:
         raise InputError(
-            f"none of the {len(surveyed.found)} clips can be used; the reasons stand "
-            f"in {shown(folder / 'failed.csv')}; the first: "
-            f"{next(iter(failed.values()))}"
+            f"none of the {len(failed)} clips can be used; the reasons stand in "
+            f"{shown(reasons)}; the first: {next(iter(failed.values()))}"
         )
-    write_manifest(folder / "manifest.csv", rows)
-    measured = folder / "features.csv" if FEATURES in recipe.sound_planes else None
-    if measured:
-        write_features(measured, rows)
-    return Built(rows, failed, made, recipe.frames, folder / "manifest.csv", measured)
+    write_manifest(manifest, rows)
+    if FEATURES not in recipe.sound_planes:
+        return manifest, None
+    write_features(features, rows)
+    return manifest, features
 
 
 def _made(

@@ -64,6 +64,15 @@ def frame_count(text: str) -> Optional[int]:
         ) from None
 
 
+def share(text: str) -> tuple[int, int]:
+    """Read `i/n`, the i-th share of n, counted from 1."""
+    number, _, of = text.partition("/")
+    whole = all(part.isascii() and part.isdigit() for part in (number, of))
+    if not whole or not 1 <= int(number) <= int(of):
+        raise argparse.ArgumentTypeError(f"expected i/n, like 1/8 to 8/8, got {text!r}")
+    return int(number), int(of)
+
+
 def channel_count(text: str) -> int:
     """Read `5` or the first version's `true` as 5, `3` or `false` as 3."""
     known = {"5": 5, "true": 5, "3": 3, "false": 3}

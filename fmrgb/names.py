@@ -1,7 +1,9 @@
 """From a clip's name to the names of what is made from it, and those of planes."""
 
+import hashlib
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 TWIN = "resized_"  # how the names of smaller copies begin
 SAMPLE = ".pt"  # how the names of samples end
@@ -18,6 +20,27 @@ FEATURE_NAMES = (  # its rows, from the top
 FEATURE_COLUMNS = ("mean", "spread")  # over time; the spread is a standard deviation
 # What a whole stretch of sound can be drawn as; see `fmrgb.soundpicture`.
 PICTURED = ("stft", "mel", "logmel", "mfcc", "waveform", FEATURES)
+
+
+class Shard(NamedTuple):
+    """One share of the work of several machines, counted from 1."""
+
+    number: int
+    of: int
+
+    def holds(self, name: str) -> bool:
+        """Tell whether a clip of this name, relative to the target, is in the share.
+
+        Its bytes decide, so that every machine agrees, and clips that come or go later
+        move no other.
+        """
+        digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+        return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
+
+    def named(self, name: str) -> str:
+        """Return a file's name for this share: `manifest.shard3of8.csv`."""
+        stem, dot, suffix = name.rpartition(".")
+        return f"{stem}.shard{self.number}of{self.of}{dot}{suffix}"
 
 
 def copy_path(clip: Path) -> Path:

@@ -18,6 +18,7 @@ from fmrgb.fields import (
     frame_size,
     needed,
     option,
+    share,
     switch,
 )
 from fmrgb.sound_options import DrawingOptions
@@ -25,6 +26,7 @@ from fmrgb.word_options import WordOptions
 
 AudioMethod = Literal["simple", "mel"]
 Scale = Literal["absolute", "relative"]
+DemoKind = Literal["video", "keywords"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +163,13 @@ class BuildOptions(WordOptions, SoundOptions):
         "a group are never split; a label column replaces the folder's name",
         said="every clip is its own group",
     )
+    shard: Optional[tuple[int, int]] = option(
+        None,
+        "i/n: work at the i-th of n shares alone, one on each machine; `fmrgb merge` "
+        "makes one manifest of them",
+        share,
+        said="all of it",
+    )
 
     @property
     def asks_for_pictures(self) -> bool:
@@ -176,6 +185,13 @@ class BuildOptions(WordOptions, SoundOptions):
         self.check_words()
         if self.words and self.groups:
             raise ValueError("--words takes the groups from the set; drop --groups")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions(ToolOptions):
+    """Make one manifest of those that the shares of a build left (--shard)."""
+
+    target: Path = needed("folder of the samples, which holds the shares' manifests")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +234,11 @@ class VisualizeOptions(ToolOptions):
 class DemoOptions(ToolOptions):
     """Draw labelled clips with sound and walk the whole road with them."""
 
+    kind: DemoKind = option(
+        "video",
+        "video: clips that only picture and sound together explain; keywords: spoken "
+        "words, sound alone, judged by speakers who were never heard",
+    )
     output: Path = option(Path("demo"), "folder for clips, samples and runs")
     clips: int = option(480, "how many clips to draw")
     epochs: int = option(20, "passes over the training clips, in each training")

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from fmrgb.header import Header, read_header, read_sound_header
 from fmrgb.keywords import Item
 from fmrgb.limits import Allowance, limits_of
 from fmrgb.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
-from fmrgb.names import TWIN, copy_path, excerpt_path, sample_path
+from fmrgb.names import TWIN, Shard, copy_path, excerpt_path, sample_path
 
 ROOM_LEFT = 64 * 2**20  # bytes that must stay free on the disk
 
@@ -59,6 +59,7 @@ def survey(
     output: Path | None = None,
     groups: Path | None = None,
     by_sound: bool = False,
+    shard: Shard | None = None,
     workers: int = 1,
     allowance: Allowance | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -73,6 +74,7 @@ def survey(
         output: folder the samples will go to; beside the clips if None.
         groups: CSV with path and group, label or both.
         by_sound: take sound files, and videos by their sound track alone.
+        shard: read and return this share alone.
         workers: how many headers are read at once.
         allowance: what a clip may take; None means anything.
         progress: called with how many of how many are read.
@@ -88,20 +90,17 @@ def survey(
     if not by_sound:
         kept, spare = _without_spare(kept)
     facts = _read_groups(groups) if groups else {}
-    found = []
-    for clip in kept:
-        label, group = facts.get(_original(clip), ("", ""))
-        found.append(
-            Found(
-                clip=clip,
-                sample=sample_path(clip, target, output),
-                # Not resolve: a link's label is its own folder, not its target's.
-                label=label or Path(os.path.abspath(clip)).parent.name,
-                group=group,
-                track=_track(clip, target),
-                fault=None if by_sound else _lone_sound(clip),
-            )
+    found = [
+        Found(
+            clip=clip,
+            sample=sample_path(clip, target, output),
+            label=_label(clip, facts),
+            group=facts.get(_original(clip), ("", ""))[1],
+            track=_track(clip, target),
+            fault=None if by_sound else _lone_sound(clip),
         )
+        for clip in kept
+    ]
     named = sum(_original(clip) in facts for clip in kept)
     if groups and not named:
         raise ManifestError(
@@ -109,7 +108,8 @@ def survey(
             "its paths are read relative to the CSV's own folder"
         )
     header = _sound_header if by_sound else _header
-    looked = _look(_refuse_twins(found), header, workers, allowance, progress)
+    mine = _shared(_refuse_twins(found), shard)
+    looked = _look(mine, header, workers, allowance, progress)
     return Survey(looked, superseded, len(kept) - named if groups else 0, spare)
 
 
@@ -118,6 +118,7 @@ def survey_items(
     target: Path,
     *,
     output: Path | None = None,
+    shard: Shard | None = None,
     workers: int = 1,
     allowance: Allowance | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -128,6 +129,7 @@ def survey_items(
         items: the sounds and excerpts.
         target: the folder that they lie in.
         output: folder the samples will go to; beside the clips if None.
+        shard: read and return this share alone.
         workers: how many headers are read at once.
         allowance: what a clip may take; None means anything.
         progress: called with how many of how many are read.
@@ -142,7 +144,7 @@ def survey_items(
         known = replace(known, track=track, split=item.split, excerpt=item.excerpt)
         found.append(known)
     how = (_item_header, workers, allowance, progress)
-    return Survey(_look(_refuse_twins(found), *how), 0, 0)
+    return Survey(_look(_shared(_refuse_twins(found), shard), *how), 0, 0)
 
 
 def sounds_only(target: Path) -> bool:
@@ -175,6 +177,12 @@ def _lone_sound(clip: Path) -> str | None:
         "another shape; give --soundpicture logmel, which takes all by their sound "
         "alone, or a folder of its own"
     )
+
+
+def _label(clip: Path, facts: Mapping[Path, tuple[str, str]]) -> str:
+    label, _ = facts.get(_original(clip), ("", ""))
+    # Not resolve: a link's label is its own folder, not its target's.
+    return label or Path(os.path.abspath(clip)).parent.name
 
 
 def _track(clip: Path, target: Path) -> str:
@@ -218,6 +226,10 @@ def _refuse_twins(found: list[Found]) -> list[Found]:
             item = replace(item, fault=fault)
         checked.append(item)
     return checked
+
+
+def _shared(found: list[Found], shard: Shard | None) -> list[Found]:
+    return [item for item in found if shard is None or shard.holds(item.track)]
 
 
 def _look(

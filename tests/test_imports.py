@@ -32,7 +32,7 @@ LAYERS: list[set[str]] = [  # a module may import from the lines above its own
     {"gallery", "hearing", "made", "collect", "stillclip"},
     {"soundbuild"},
     {"resize", "cleanup", "build", "loader", "drown", "trust", "metrics", "splits"},
-    {"check", "onepicture", "pair", "collect_texts"},
+    {"check", "onepicture", "shards", "pair", "collect_texts"},
     {"checkpoint", "callbacks", "augment", "material", "run_folder", "onnx_model"},
     {"pair_build", "gmm_features"},
     {"inflate", "kinetics", "census", "precision", "opened", "export"},

@@ -2,6 +2,7 @@
 
 Example: python tools/create_fmrgbdata.py --target clips --size 64 --frames 32
 Example: python tools/create_fmrgbdata.py --target sounds --soundpicture logmel,mfcc
+Example: python tools/create_fmrgbdata.py --target clips --frames 32 --shard 3/8
 """
 
 import sys
@@ -14,6 +15,7 @@ from fmrgb.options import BuildOptions
 
 if TYPE_CHECKING:
     from fmrgb.build import Built
+    from fmrgb.names import Shard
     from fmrgb.preflight import Survey
     from fmrgb.recipe import Recipe
 
@@ -23,19 +25,22 @@ def work(options: BuildOptions) -> int:
     from fmrgb.alone import alone
     from fmrgb.build import build
     from fmrgb.files import shown
+    from fmrgb.names import Shard
     from fmrgb.splits import associations
     from fmrgb.surveyed import table
 
     output = options.output
     recipe = recipe_of(options)
-    surveyed = survey_of(options, recipe)
+    shard = Shard(*options.shard) if options.shard else None
+    surveyed = survey_of(options, recipe, shard)
     print("\n".join(table(surveyed)), file=sys.stderr if options.json else sys.stdout)
     folder = output or _own_folder(options.target)
-    with alone(folder), counter("clips") as progress:
+    with alone(folder, shard), counter("clips") as progress:
         built = build(
             surveyed,
             recipe,
             folder=folder,
+            shard=shard,
             workers=options.workers,
             allowance=allowance(options),
             progress=progress,
@@ -44,19 +49,25 @@ def work(options: BuildOptions) -> int:
         # Most reasons name their clip themselves.
         where = "" if shown(clip) in reason else f"{shown(clip)}: "
         print(f"set aside: {where}{shown(reason)}", file=sys.stderr)
-    for fact in associations(built.rows):
+    for fact in associations(built.rows) if shard is None else ():
         print(f"warning: this goes with the label, a shortcut: {fact}", file=sys.stderr)
     result, lines = told(built, recipe)
+    if shard:
+        lines.append(f"share {shard.number} of {shard.of}: when all are made, run")
+        lines.append(f"    fmrgb merge --target {shown(folder)}")
     show(result, lines, as_json=options.json)
     return FAILED if built.failed else OK
 
 
-def survey_of(options: BuildOptions, recipe: "Recipe") -> "Survey":
+def survey_of(
+    options: BuildOptions, recipe: "Recipe", shard: "Shard | None"
+) -> "Survey":
     """Read the headers of all clips, or of those of a set of spoken words."""
     from fmrgb.keywords import read_keywords
     from fmrgb.preflight import survey, survey_items
 
     how: dict[str, Any] = {"output": options.output, "workers": options.workers}
+    how["shard"] = shard
     with counter("headers") as progress:
         how |= {"allowance": allowance(options), "progress": progress}
         if options.words:
@@ -88,6 +99,11 @@ def recipe_of(options: BuildOptions) -> "Recipe":
             raise InputError(
                 "--window, --seconds and --trim are for sound alone, and there are "
                 "videos; give --soundpicture logmel to take those by their sound"
+            )
+        if options.shard and options.frames is None:
+            raise InputError(
+                "--shard needs --frames N: a share does not know the longest of all "
+                "clips, which sets the number of frames otherwise"
             )
         return Recipe(
             audiomethod=options.audiomethod,
@@ -148,7 +164,8 @@ def told(built: "Built", recipe: "Recipe") -> tuple[dict[str, Any], list[str]]:
         )
     set_aside = f"{len(built.failed)} clips set aside"
     if built.failed:
-        set_aside += f", see {shown(built.manifest.parent / 'failed.csv')}"
+        name = built.manifest.name.replace("manifest", "failed")
+        set_aside += f", see {shown(built.manifest.with_name(name))}"
     lines = [first, set_aside, f"manifest: {shown(built.manifest)}"]
     if built.features:
         lines.append(f"features: {shown(built.features)}")
