@@ -66,6 +66,7 @@ END
 pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
 "${pip[@]}" --no-deps --require-hashes --requirement requirements.lock
 torch="$(grep -oE '^torch==[^ ]+' requirements.in)"
-"${pip[@]}" "$torch" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"}
+"${pip[@]}" --no-warn-conflicts "$torch" \
+  ${TORCH_INDEX:+--index-url "$TORCH_INDEX"}
 "${pip[@]}" --no-deps --no-build-isolation --editable .
 echo "setup: done, $(.venv/bin/fmrgb --version)"

@@ -79,8 +79,10 @@ def _one_speaker_out(rows: Sequence[Row], fold: int) -> list[Row]:
 @lru_cache(maxsize=4)
 def _sounds(data: str, drawn: str, trim: bool, bench: Bench) -> tuple[Row, ...]:
     """Build the samples of a folder of sounds by the library's own build."""
-    look = SoundLook(**LOOKS[drawn], trim_db=TRIM_DB if trim else None)
-    recipe = Recipe.of_sound(look)
+    how = dict(LOOKS[drawn])
+    scale = how.pop("scale", "absolute")
+    look = SoundLook(**how, trim_db=TRIM_DB if trim else None)
+    recipe = Recipe.of_sound(look, scale)
     folder = bench.work / "samples" / f"senses-{data}-{digest(recipe.options())}"
     source = bench.data / FOLDERS[data]
     found = survey(source, output=folder, groups=source / "labels.csv", by_sound=True)

@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,13 +87,12 @@ def _network(
 ) -> Kept:
     settings = train_settings(cell, quick=bench.quick)
     first = load_sample(rows[0].path)
-    channels = "all" if cell.data == "pairs" else cell.planes.replace("+", ",")
     folder = bench.work / "runs" / f"senses_{cell.name.replace('/', '_')}"
     shutil.rmtree(folder, ignore_errors=True)
     make_folder(folder)
     trained = train(
         rows,
-        choose_view(first, channels=channels),
+        choose_view(first, channels=cell.channels),
         settings,
         folder=folder,
         recipe=first.meta["options"],
@@ -155,9 +156,15 @@ def _baseline(cell: Cell, rows: Sequence[Row], test: Sequence[Row]) -> Predictio
 
 def _values(rows: Sequence[Row], which: str) -> Floats:
     """Return mean and spread over time, as features.csv has them: [N, F]."""
-    told = [load_sample(row.path).meta["features"] for row in rows]
+    told = [_measured(row.path) for row in rows]
     names = [n for n in told[0] if which != MFCC or n.startswith("mfcc")]
     return np.array([[values[name] for name in names] for values in told])
+
+
+@lru_cache(maxsize=5000)
+def _measured(sample: Path) -> dict[str, float]:
+    values: dict[str, float] = load_sample(sample).meta["features"]
+    return values
 
 
 def _predictions(

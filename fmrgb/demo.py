@@ -7,7 +7,7 @@ Axes: T frames, H height, W width, S audio samples.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -194,7 +194,7 @@ def _train_each(
     return runs
 
 
-def refuse_other(folder: Path, numbers: dict[str, int]) -> None:
+def refuse_other(folder: Path, numbers: Mapping[str, int | str]) -> None:
     """Keep a demo's numbers in its folder; one that goes on there must have the same.
 
     Raises:

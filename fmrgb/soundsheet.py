@@ -39,7 +39,7 @@ def sound_sheet(view: View, sound: Sound | None) -> Picture:
         uint8 [height, 1600, 3].
     """
     sample = view.sample
-    still = sample.visual.shape[-1] > 0
+    still = bool(sample.visual.any())
     tops, top = {}, float(HEAD)
     if still:
         top += STILL + 24
@@ -82,6 +82,8 @@ def _facts(view: View) -> list[str]:
         facts.append("cut at " + " and ".join(f"{cut:.2f} s" for cut in cuts))
     if sample.silent or not sample.has_sound:
         facts.append("silent" if sample.has_sound else "no sound")
+    if sample.visual.shape[-1] and not sample.visual.any():
+        facts.append("no picture")
     return facts
 
 
@@ -144,7 +146,7 @@ def _grid(fig: Figure, view: View, box: Box) -> Axes:
     axes.set_xticks(range(len(words)), words)
     axes.set_yticks(range(len(FEATURE_COLUMNS)), FEATURE_COLUMNS)
     axes.tick_params(length=0)
-    axes.tick_params(axis="x", labelsize=8)
+    axes.tick_params(axis="x", labelsize=7)
     said = "features, over time; colours show levels, each on its own range"
     page.write(fig, box[0], box[1] - 14, said, weight="bold")
     return axes

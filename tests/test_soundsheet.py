@@ -1,5 +1,6 @@
 """The contact sheet of sound alone: its axes, its pictures, and where it was cut."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +145,15 @@ def test_the_tool_names_the_sheet(tmp_path, capsys):
     sample = made(tmp_path)
     assert visualize.main(["--target", str(sample)]) == 0
     assert capsys.readouterr().out.strip().endswith("a_view/a_sheet.png")
+
+
+def test_a_sheet_says_where_the_picture_of_a_pair_is_missing(tmp_path):
+    heard = load_sample(made(tmp_path))
+    height, width = heard.shape[1:3]
+    facts = {}
+    for level in (0, 9):
+        visual = np.full((1, height, width, 3), level, np.uint8)
+        channels = ("R", "G", "B", *heard.channels)
+        pair = replace(heard, visual=visual, channels=channels)
+        facts[level] = soundsheet._facts(look(pair, Path("pair.pt")))
+    assert set(facts[0]) - set(facts[9]) == {"no picture"}

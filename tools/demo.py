@@ -12,7 +12,7 @@ from fmrgb_tools.command import OK, counter, run_tool, show
 from fmrgb.fields import default_workers
 from fmrgb.options import DemoOptions
 
-HEADS = {"video": "trained on", "keywords": "test speakers"}
+HEADS = {"video": "trained on", "keywords": "picture, test speakers"}
 NAMES = {"all": "picture and sound", "picture": "picture alone", "sound": "sound alone"}
 
 
