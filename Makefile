@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu faults lint bench bench-peers accuracy search lock audit test-oldest clean
+.PHONY: help setup demo test test-slow test-gpu faults lint bench bench-peers accuracy senses search lock audit test-oldest clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ bench-peers: $(READY)  ## what `make bench` compares with, and timm, in a folder
 
 accuracy: $(READY)  ## accuracy on real clips, three hours of it; goes on where it stopped
 	$(BIN)/python benchmarks/accuracy.py $(or $(ARGS),--minutes 180)
+
+senses: $(READY)  ## sound alone and pairs with gaps, on real media, half an hour; likewise
+	$(BIN)/python benchmarks/senses.py $(ARGS)
 
 search: $(READY)  ## cost of the learning-rate search beside a full grid; goes on likewise
 	$(BIN)/python benchmarks/search_cost.py $(ARGS)

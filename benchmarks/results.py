@@ -27,6 +27,7 @@ PARTS = {
 PAGES = {
     "SEARCH.md": "what the learning-rate search costs beside a full grid, and its rate",
     "ACCURACY.md": "accuracy on real clips, with baselines",
+    "SENSES.md": "sound alone, and pairs of picture and sound with gaps",
 }
 Times = dict[str, list[float]]
 

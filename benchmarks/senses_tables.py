@@ -8,6 +8,7 @@ import numpy as np
 from accuracy_cells import Kept, pooled
 from accuracy_numbers import NOT_RUN, ranged
 from accuracy_tables import table
+from numpy.typing import NDArray
 from senses_method import method
 from senses_plan import (
     BOTH,
@@ -184,9 +185,7 @@ def _change(one: Predictions | None, other: Predictions | None) -> str:
     difference_N = np.array(
         [float(r) - right[p] for p, r in zip(other.paths, other.right, strict=True)]
     )
-    low, high = mean_interval(difference_N, other.sources)
-    mean = 100 * difference_N.mean()
-    return f"{mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    return _points(difference_N, other.sources)
 
 
 MODELS = {
@@ -197,6 +196,13 @@ MODELS = {
     ("conv3d", "none"): "conv3d, no sense dropout",
     ("conv3d", "dropout"): "conv3d, sense dropout",
 }
+GMM, GMM_FEATURES, NONE, DROPOUT, *OTHERS = MODELS
+COMPARED = (
+    ("cnn2d: sense dropout - none", DROPOUT, NONE),
+    ("conv3d: sense dropout - none", OTHERS[1], OTHERS[0]),
+    ("gmm on principal components - cnn2d without dropout", GMM, NONE),
+    ("gmm on the features of cnn2d - that cnn2d", GMM_FEATURES, DROPOUT),
+)
 
 
 def _pairs(store: Store) -> list[str]:
@@ -230,7 +236,48 @@ def _pairs(store: Store) -> list[str]:
         *table(heads, rows, left=2),
         *facts,
         "",
+        *_compared(store),
     ]
+
+
+def _compared(store: Store) -> list[str]:
+    """Compare models on the same test pairs, the three missing rates together."""
+    heads = ("points of accuracy", BOTH, f"{PICTURE} alone", f"{SOUND} alone")
+    rows = []
+    for said, one, other in COMPARED:
+        columns = [_gain(store, one, other, pattern) for pattern in PATTERNS[:3]]
+        rows.append([said, *columns])
+    return [
+        "The same test pairs, models of all three rates together: by how much the "
+        "first is better.",
+        "",
+        *table(heads, rows, left=1),
+    ]
+
+
+def _gain(
+    store: Store, one: tuple[str, ...], other: tuple[str, ...], pattern: str
+) -> str:
+    """Write how many points better the first is; pairs of a source count together."""
+    differences, groups = [], []
+    for variant in RATES:
+        told = [
+            said_by(store, Cell("pairs", variant, *key[:2]), "".join(key[2:]) + pattern)
+            for key in (one, other)
+        ]
+        if told[0] is None or told[1] is None:
+            return NOT_RUN
+        differences.append(told[0].right.astype(float) - told[1].right)
+        groups += told[0].groups
+    difference_N = np.concatenate(differences)
+    sources_N = np.unique(np.array(groups), return_inverse=True)[1]
+    return _points(difference_N, sources_N)
+
+
+def _points(difference_N: NDArray[np.float64], sources_N: NDArray[np.int64]) -> str:
+    low, high = mean_interval(difference_N, sources_N)
+    mean = 100 * difference_N.mean()
+    return f"{mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def _missing(wanted: float, result: Kept) -> str:

@@ -34,7 +34,7 @@ from fmrgb.visualise import draw
 RATE = 8000  # Hz
 SECONDS = 1.2  # of every clip; the word begins somewhere in it
 N_SPEAKERS = 12
-NOISE = 0.006  # of full scale, around the words
+NOISE = 0.003  # of full scale, around the words
 VOWELS = {  # first and second formant, Hz
     **{"a": (730, 1090), "e": (530, 1840), "i": (270, 2290)},
     **{"o": (570, 840), "u": (300, 870)},
@@ -48,7 +48,7 @@ LOOK = SoundLook(
     columns=40,
     rate=RATE,
     trim_db=20.0,
-    seconds=0.7,
+    seconds=0.8,
 )
 TEST_SIZE, VAL_SIZE = 0.25, 0.125  # of the speakers, or of the clips
 # What is trained: planes, and whether the test speakers are kept apart.
@@ -123,7 +123,7 @@ def speak(word: str, speaker: Speaker, dice: np.random.Generator) -> Wave:
     said = np.zeros(round(SECONDS * RATE))
     begin = dice.integers(0, max(1, len(said) - len(voice)))
     part = voice[: len(said) - begin]
-    said[begin : begin + len(part)] = part * dice.uniform(0.15, 0.6)
+    said[begin : begin + len(part)] = part * dice.uniform(0.25, 0.6)
     return np.clip(said + dice.normal(0, NOISE, len(said)), -1, 1)
 
 
