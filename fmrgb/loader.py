@@ -4,7 +4,8 @@ Axes: B batch, C channels, T frames, H height, W width.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from fmrgb.sample import load_sample
 from fmrgb.seen import view_of
 
 CACHE_BYTES = 2 * 2**30  # clips that fit are read once
+LOOKED_AT = 1000  # samples that are asked how long their sound was
 STILL = 1.0  # level; a plane that varies less is not stretched by normalisation
 
 Item = tuple[Tensor, int, int]  # clip uint8 [C, T, H, W], class, number of its row
@@ -170,6 +172,20 @@ def statistics(clips: ClipSet) -> tuple[list[float], list[float]]:
     std = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0))
     # A plane without variation (no clip has sound) must not blow up rounding noise.
     return mean.tolist(), np.maximum(std, STILL).tolist()
+
+
+def untrimmed(rows: Sequence[Row], recipe: Mapping[str, Any]) -> list[float]:
+    """Return how long sounds were, in s, before silence was cut off their ends.
+
+    So long are those that prediction is asked about. Nothing where nothing was cut, or
+    where tracks were cut into windows besides; some of many.
+    """
+    look = recipe.get("soundpicture") or {}
+    if look.get("trim_db") is None or look.get("window_s") is not None:
+        return []
+    looked = rows[:: max(1, len(rows) // LOOKED_AT)]
+    told = (load_sample(row.path).meta.get("untrimmed") for row in looked)
+    return [float(seconds) for seconds in told if isinstance(seconds, float)]
 
 
 def class_weights(clips: ClipSet) -> list[float]:

@@ -28,7 +28,7 @@ from fmrgb.card import Card, View
 from fmrgb.errors import TrainingError
 from fmrgb.files import shown
 from fmrgb.learner import Learner, Settings
-from fmrgb.loader import ClipSet, batches, class_weights, statistics
+from fmrgb.loader import ClipSet, batches, class_weights, statistics, untrimmed
 from fmrgb.manifest import Row
 from fmrgb.plain import load_plain
 from fmrgb.precision import choose_precision
@@ -144,11 +144,11 @@ def make_card(clips: ClipSet, settings: Settings, recipe: dict[str, Any]) -> Car
         std=std,
         fusion=settings.fusion,
         recipe=recipe,
-        **_usual(clips.rows),
+        **_usual(clips.rows, recipe),
     )
 
 
-def _usual(rows: Sequence[Row]) -> dict[str, Any]:
+def _usual(rows: Sequence[Row], recipe: dict[str, Any]) -> dict[str, Any]:
     """Say what is known of the clips themselves, by the names of a card's fields."""
     seconds = [row.seconds for row in rows if row.seconds]
     rates = [row.fps for row in rows if row.fps]
@@ -156,7 +156,7 @@ def _usual(rows: Sequence[Row]) -> dict[str, Any]:
     ratios = [width / height for width, height in sides if width and height]
     return {
         "seconds": median(seconds) if seconds else None,
-        "longest": max(seconds, default=None),
+        "longest": max([*seconds, *untrimmed(rows, recipe)], default=None),
         "fps": (min(rates), max(rates)) if rates else None,
         "ratio": (min(ratios), max(ratios)) if ratios else None,
     }

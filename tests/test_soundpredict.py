@@ -14,6 +14,7 @@ from fmrgb.build import build
 from fmrgb.card import Card, View
 from fmrgb.errors import MediaError, TrainingError
 from fmrgb.judging import Wishes, judge_files
+from fmrgb.loader import untrimmed
 from fmrgb.manifest import Row
 from fmrgb.opened import open_model
 from fmrgb.predict import prepare_clip, recipe_of
@@ -175,3 +176,24 @@ def test_the_sample_of_a_sound_tells_how_it_was_made(word, tmp_path):
     meta = load_sample(row.path).meta
     assert Recipe.from_options(meta["options"]) == recipe
     assert meta["source"]["name"] == "word.wav"
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [({"trim_db": 30.0}, [2.3]), ({}, []), ({"trim_db": 30.0, "window_s": 0.1}, [])],
+)
+def test_a_trimmed_sound_is_as_long_as_it_was_before(tmp_path, changes, wanted):
+    quiet = np.zeros(RATE, np.float32)
+    path = tmp_path / "words" / "one" / "a.wav"
+    path.parent.mkdir(parents=True)
+    said = np.concatenate([quiet, tone(440.0, 0.3), quiet])
+    clips.make(path, None, said, audio=WAV)
+    recipe = Recipe.of_sound(
+        SoundLook(pictures=("waveform",), bands=8, columns=9, **changes)
+    )
+    surveyed = survey(tmp_path / "words", by_sound=True)
+    rows = build(surveyed, recipe, folder=tmp_path / "words").rows
+    assert rows[0].seconds is not None
+    if "trim_db" in changes:
+        assert rows[0].seconds < 0.5
+    assert untrimmed(rows, recipe.options())[:1] == pytest.approx(wanted)
