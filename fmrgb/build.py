@@ -48,6 +48,7 @@ class Built:
     made: int  # the others were there already
     frames: int | None
     manifest: Path
+    reasons: Path  # CSV of what failed and why, if anything did
     features: Path | None = None  # CSV of measured values, where some were wanted
 
 
@@ -108,8 +109,8 @@ def _listed(
     recipe: Recipe,
     folder: Path,
     shard: Shard | None,
-) -> tuple[Path, Path | None]:
-    """Write the lists of a build; return the manifest's name, and the features'."""
+) -> tuple[Path, Path, Path | None]:
+    """Write the lists of a build; return their names, as `Built` has them."""
     files = [folder / f"{name}.csv" for name in ("failed", "manifest", FEATURES)]
     if shard:
         files = [path.with_name(shard.named(path.name)) for path in files]
@@ -122,9 +123,9 @@ def _listed(
         )
     write_manifest(manifest, rows)
     if FEATURES not in recipe.sound_planes:
-        return manifest, None
+        return manifest, reasons, None
     write_features(features, rows)
-    return manifest, features
+    return manifest, reasons, features
 
 
 def _made(

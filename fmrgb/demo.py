@@ -7,11 +7,11 @@ Axes: T frames, H height, W width, S audio samples.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -44,6 +44,7 @@ VAL_SIZE = 0.1  # of the clips; most go to training, where an exclusive-or needs
 SENSES = ("all", "picture", "sound")  # what --channels is set to, in this order
 
 Progress = Callable[[int, int], None]
+Job = TypeVar("Job")
 
 
 @dataclass(frozen=True)
@@ -219,11 +220,30 @@ def draw_clips(
     Raises:
         InputError: if one cannot be drawn.
     """
-    for label in LABELS.values():
+    planned = scenes(folder, n_clips, seed)
+    make_all(
+        draw_clip, planned, folder, LABELS.values(), workers=workers, progress=progress
+    )
+
+
+def make_all(
+    make: Callable[[Job], Path],
+    jobs: Sequence[Job],
+    folder: Path,
+    labels: Iterable[str],
+    *,
+    workers: int,
+    progress: Progress,
+) -> None:
+    """Make the clips of a demo, several at once, in sub-folders by label.
+
+    Raises:
+        InputError: if one cannot be made.
+    """
+    for label in labels:
         make_folder(folder / label)
     sweep_parts(folder)
-    planned = scenes(folder, n_clips, seed)
-    for done, outcome in enumerate(engine.run(draw_clip, planned, workers=workers)):
+    for done, outcome in enumerate(engine.run(make, jobs, workers=workers)):
         if outcome.fault:
-            raise InputError(f"a clip could not be drawn: {outcome.fault}")
-        progress(done + 1, n_clips)
+            raise InputError(f"a clip could not be made: {outcome.fault}")
+        progress(done + 1, len(jobs))

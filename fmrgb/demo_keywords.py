@@ -17,14 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmrgb import engine
 from fmrgb.build import Built, build
 from fmrgb.cells import write_csv
-from fmrgb.demo import Demo, Progress, refuse_other
-from fmrgb.errors import InputError
-from fmrgb.files import make_folder, whole_file
+from fmrgb.demo import Demo, Progress, make_all, refuse_other
+from fmrgb.files import whole_file
 from fmrgb.learner import Settings
-from fmrgb.leftovers import sweep_parts
 from fmrgb.material import Material, gather
 from fmrgb.preflight import survey
 from fmrgb.recipe import Recipe, SoundLook
@@ -192,15 +189,9 @@ def record_all(
     Raises:
         InputError: if one cannot be made.
     """
-    for word in WORDS:
-        make_folder(folder / word)
-    sweep_parts(folder)
     planned = takes(folder, n_clips, seed)
     jobs = [(take, seed) for take in planned]
-    for done, outcome in enumerate(engine.run(record, jobs, workers=workers)):
-        if outcome.fault:
-            raise InputError(f"a recording could not be made: {outcome.fault}")
-        progress(done + 1, n_clips)
+    make_all(record, jobs, folder, WORDS, workers=workers, progress=progress)
     groups = folder / "speakers.csv"
     records = [
         {

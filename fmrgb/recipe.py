@@ -11,6 +11,7 @@ from typing import Any
 from fmrgb.media import SOUND_RATE, sound_rate
 from fmrgb.names import FEATURE_COLUMNS, FEATURE_NAMES, FEATURES
 from fmrgb.sound import DB_FLOOR
+from fmrgb.sound_options import DrawingOptions
 from fmrgb.soundpicture import Drawing
 from fmrgb.stack import PICTURE_PLANES
 
@@ -41,6 +42,29 @@ class SoundLook:
     hop_s: float | None = None
     seconds: float | None = None
     trim_db: float | None = None
+
+    @classmethod
+    def of(
+        cls, options: DrawingOptions, pictures: tuple[str, ...], usual_s: float | None
+    ) -> "SoundLook":
+        """Read a tool's options.
+
+        Args:
+            options: of the tool.
+            pictures: what is drawn.
+            usual_s: length of clips where nothing sets one; None keeps their own.
+        """
+        return cls(
+            pictures=pictures,
+            bands=options.bands,
+            columns=options.columns,
+            rate=options.rate,
+            floor=options.floor,
+            window_s=options.window,
+            hop_s=options.hop or options.window,
+            seconds=options.seconds or (None if options.window else usual_s),
+            trim_db=options.trim_db if options.trim else None,
+        )
 
     @property
     def sides(self) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fmrgb import page
-from fmrgb.errors import InputError, MediaError
+from fmrgb.errors import InputError
 from fmrgb.files import make_folder, whole_file
 from fmrgb.hearing import Source
 from fmrgb.media import SOUND_RATE, sound_rate
@@ -25,6 +25,7 @@ from fmrgb.unlike import usual_fps
 from fmrgb.utterances import Listening, Segmenter, Utterance
 from fmrgb.view import is_still, look
 from fmrgb.visualise import contact_sheet, still_sheet
+from fmrgb.windows import cut
 
 _TAKE = re.compile(r"take(\d+)\.wav")
 
@@ -102,7 +103,7 @@ class Recorder:
             if folder is None:
                 kept_nowhere = tempfile.TemporaryDirectory(prefix="fmrgb_record_")
                 folder = Path(stack.enter_context(kept_nowhere))
-            for utterance in _heard(source, segmenter):
+            for utterance in cut(source.blocks, segmenter):
                 self.loudest_db = segmenter.loudest_db
                 yield self._ask(utterance, folder)
             self.loudest_db = segmenter.loudest_db
@@ -129,19 +130,6 @@ class Recorder:
                 sheet = contact_sheet(view)
             part.write_bytes(page.png(sheet))
         return png
-
-
-def _heard(source: Source, segmenter: Segmenter) -> Iterator[Utterance]:
-    """Yield the utterances of a source, also the one that a fault ends."""
-    fault = None
-    try:
-        for block in source.blocks:
-            yield from segmenter.add(block)
-    except MediaError as error:
-        fault = error
-    yield from segmenter.finish()
-    if fault:
-        raise fault
 
 
 def _next_number(folder: Path) -> int:

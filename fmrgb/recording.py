@@ -3,7 +3,7 @@
 Axes: T frames, H height, W width, K classes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from fmrgb.build import prepare
@@ -16,7 +16,7 @@ from fmrgb.predict import recipe_of, seen_by
 from fmrgb.recipe import Recipe
 from fmrgb.streams import Stream, open_recording
 from fmrgb.unlike import missing_senses, notes_on, silence, usual_fps
-from fmrgb.windows import Cutter, Layout, Window
+from fmrgb.windows import Cutter, Layout, Window, cut
 
 LONG = 1.5  # windows; a clip that is longer is judged window by window
 HEADER = 1.05  # a header may say so much more than is decoded
@@ -166,7 +166,7 @@ def predict_recording(
         layout = layout_of(stream, card, recipe_of(card), window_s, hop_s)
         cutter = Cutter(layout, name)
         try:
-            for window in cut(stream, cutter):
+            for window in cut(stream.frames, cutter):
                 judged.append(judge.ask(window))
                 if progress:
                     progress(window.end_s, max(stream.seconds, window.end_s))
@@ -189,20 +189,3 @@ def predict_recording(
         notes=judge.notes + silence(layout.has_sound, judge.silent, card),
         fault=fault,
     )
-
-
-def cut(stream: Stream, cutter: Cutter) -> Iterator[Window]:
-    """Yield the windows of a stream, also those of what came before a fault.
-
-    Raises:
-        MediaError: where it cannot be decoded, after the last window before that.
-    """
-    fault = None
-    try:
-        for frame in stream.frames:
-            yield from cutter.add(frame)
-    except MediaError as error:
-        fault = error
-    yield from cutter.finish()
-    if fault:
-        raise fault

@@ -21,7 +21,6 @@ from fmrgb.opened import Opened
 from fmrgb.page import Picture
 from fmrgb.predict import Answer, predict_one, prepare_sample, recipe_of
 from fmrgb.recording import (
-    cut,
     layout_of,
     most_whole_s,
     predict_recording,
@@ -32,7 +31,7 @@ from fmrgb.streams import open_recording
 from fmrgb.timeline import clock, draw_timeline
 from fmrgb.view import look
 from fmrgb.visualise import contact_sheet
-from fmrgb.windows import Cutter
+from fmrgb.windows import Cutter, cut
 
 KNOWN = (*media.VIDEO_SUFFIXES, *media.SOUND_SUFFIXES, SAMPLE)
 MOST_MOMENTS = 200  # of a recording that can be looked at
@@ -218,7 +217,7 @@ def sample_of(opened: Opened, path: Path, window_s: float | None = None) -> Samp
     length_s, hop_s = window_and_hop(card, None, None)
     with open_recording(path) as stream:
         layout = layout_of(stream, card, recipe, length_s, hop_s)
-        for window in cut(stream, Cutter(layout, name)):
+        for window in cut(stream.frames, Cutter(layout, name)):
             if window.start_s > window_s - hop_s / 2:
                 return prepare(window.clip, recipe, source={"name": path.name})
     raise MediaError(f"{name} has nothing at {clock(window_s)}; drop it again")

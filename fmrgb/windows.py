@@ -6,13 +6,15 @@ Axes: T frames, H height, W width, S audio samples.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from fmrgb.errors import MediaError
 from fmrgb.tracks import (
     MAX_GAP_S,
     Clip,
@@ -24,10 +26,41 @@ from fmrgb.tracks import (
 )
 
 Times = NDArray[np.float64]
+Piece = TypeVar("Piece", contravariant=True)
+Part = TypeVar("Part", covariant=True)
 
 SOUND_CHUNK = 1 << 12  # audio samples resampled at once: a window need not wait long
 CLOCK_S = 1e-3  # s; some containers round times to this
 SHORTEST_REST = 0.1  # of a window; a shorter rest of a recording is not judged alone
+
+
+class Parting(Protocol[Piece, Part]):
+    """Takes pieces in the order they come; gives the parts that they complete."""
+
+    def add(self, piece: Piece, /) -> Iterator[Part]:
+        """Take the next piece; yield the parts that it completes."""
+        ...
+
+    def finish(self) -> Iterator[Part]:
+        """Yield what is left when nothing more comes."""
+        ...
+
+
+def cut(pieces: Iterable[Piece], cutter: Parting[Piece, Part]) -> Iterator[Part]:
+    """Yield the parts of what comes, also those of what came before a fault.
+
+    Raises:
+        MediaError: where it breaks, after the last part before that.
+    """
+    fault = None
+    try:
+        for piece in pieces:
+            yield from cutter.add(piece)
+    except MediaError as error:
+        fault = error
+    yield from cutter.finish()
+    if fault:
+        raise fault
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from fmrgb.errors import InputError, MediaError
 from fmrgb.events import Event, Judged, Recording, merge, spans_of, write_events
 from fmrgb.media import read_clip
 from fmrgb.predict import predict_one
-from fmrgb.recording import cut, is_long, predict_recording, window_and_hop
+from fmrgb.recording import is_long, predict_recording, window_and_hop
 from fmrgb.streams import open_recording
 from fmrgb.timeline import (
     COLOURS,
@@ -28,7 +28,7 @@ from fmrgb.timeline import (
     write_timeline,
 )
 from fmrgb.unlike import NO_PICTURE, NO_SOUND
-from fmrgb.windows import Cutter, Layout, Window
+from fmrgb.windows import Cutter, Layout, Window, cut
 
 CLASSES = ("bright", "dark")
 
@@ -54,7 +54,7 @@ def windows_of(
             has_picture=stream.fps is not None,
             has_sound=stream.has_sound,
         )
-        return list(cut(stream, Cutter(replace(layout, **how))))  # type: ignore[arg-type]
+        return list(cut(stream.frames, Cutter(replace(layout, **how))))  # type: ignore[arg-type]
 
 
 def judged(*bright: float, window_s: float = 2.0, hop_s: float = 2.0) -> list[Judged]:
@@ -172,7 +172,7 @@ def test_memory_does_not_grow_with_length(tmp_path):
         with open_recording(path) as stream:
             layout = Layout(2.0, 2.0, 10.0, (140, 100), 1, clips.RATE, True, True)
             tracemalloc.start()
-            n_windows = sum(1 for _ in cut(stream, Cutter(layout)))
+            n_windows = sum(1 for _ in cut(stream.frames, Cutter(layout)))
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
         assert n_windows == seconds / 2

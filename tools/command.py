@@ -3,7 +3,7 @@
 import difflib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -125,6 +125,14 @@ def counter(what: str) -> Iterator[Callable[[int, int], None]]:
 def show(result: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     """Print a result on stdout: lines for people, or one JSON object for programs."""
     print(json.dumps(result, default=str) if as_json else "\n".join(map(shown, lines)))
+
+
+def tell_set_aside(failed: Mapping[Path, str]) -> None:
+    """Name on stderr the files that were set aside, and why."""
+    for path, reason in sorted(failed.items()):
+        # Most reasons name their file themselves.
+        where = "" if shown(path) in reason else f"{shown(path)}: "
+        print(f"set aside: {where}{shown(reason)}", file=sys.stderr)
 
 
 def allowance(options: Any) -> Any:

@@ -9,7 +9,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fmrgb_tools.command import FAILED, OK, allowance, counter, run_tool, show
+from fmrgb_tools.command import (
+    FAILED,
+    OK,
+    allowance,
+    counter,
+    run_tool,
+    show,
+    tell_set_aside,
+)
 
 from fmrgb.options import BuildOptions
 
@@ -45,10 +53,7 @@ def work(options: BuildOptions) -> int:
             allowance=allowance(options),
             progress=progress,
         )
-    for clip, reason in sorted(built.failed.items()):
-        # Most reasons name their clip themselves.
-        where = "" if shown(clip) in reason else f"{shown(clip)}: "
-        print(f"set aside: {where}{shown(reason)}", file=sys.stderr)
+    tell_set_aside(built.failed)
     for fact in associations(built.rows) if shard is None else ():
         print(f"warning: this goes with the label, a shortcut: {fact}", file=sys.stderr)
     result, lines = told(built, recipe)
@@ -120,18 +125,7 @@ def recipe_of(options: BuildOptions) -> "Recipe":
             "pictures of videos; of sound alone --bands and --columns set the size"
         )
     # Words are of one length in the set; some clips are a little shorter.
-    word_s = SILENCE_S if options.words and not options.window else None
-    look = SoundLook(
-        pictures=pictures,
-        bands=options.bands,
-        columns=options.columns,
-        rate=options.rate,
-        floor=options.floor,
-        window_s=options.window,
-        hop_s=options.hop or options.window,
-        seconds=options.seconds or word_s,
-        trim_db=options.trim_db if options.trim else None,
-    )
+    look = SoundLook.of(options, pictures, SILENCE_S if options.words else None)
     return Recipe.of_sound(look, options.scale)
 
 
@@ -164,8 +158,7 @@ def told(built: "Built", recipe: "Recipe") -> tuple[dict[str, Any], list[str]]:
         )
     set_aside = f"{len(built.failed)} clips set aside"
     if built.failed:
-        name = built.manifest.name.replace("manifest", "failed")
-        set_aside += f", see {shown(built.manifest.with_name(name))}"
+        set_aside += f", see {shown(built.reasons)}"
     lines = [first, set_aside, f"manifest: {shown(built.manifest)}"]
     if built.features:
         lines.append(f"features: {shown(built.features)}")

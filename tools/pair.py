@@ -7,7 +7,15 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from fmrgb_tools.command import FAILED, OK, allowance, counter, run_tool, show
+from fmrgb_tools.command import (
+    FAILED,
+    OK,
+    allowance,
+    counter,
+    run_tool,
+    show,
+    tell_set_aside,
+)
 
 from fmrgb.pair_options import PairOptions
 
@@ -45,9 +53,7 @@ def work(options: PairOptions) -> int:
             with counter("pairs") as progress:
                 written = write_pairs(pairs, senses, options.output, progress)
     for held in collections:
-        for path, reason in sorted(held.failed.items()):
-            where = "" if shown(path) in reason else f"{shown(path)}: "
-            print(f"set aside: {where}{shown(reason)}", file=sys.stderr)
+        tell_set_aside(held.failed)
     for note in notes:
         print(f"note: {shown(note)}", file=sys.stderr)
     splits = {s: sum(p.split == s for p in pairs) for s in ("train", "val", "test")}
@@ -71,15 +77,7 @@ def read(options: PairOptions) -> "list[Collection]":
     from fmrgb.collect_texts import read_texts
     from fmrgb.recipe import Recipe, SoundLook
 
-    look = SoundLook(
-        pictures=options.soundpicture or ("logmel",),
-        bands=options.bands,
-        columns=options.columns,
-        rate=options.rate,
-        floor=options.floor,
-        seconds=options.seconds,
-        trim_db=options.trim_db if options.trim else None,
-    )
+    look = SoundLook.of(options, options.soundpicture or ("logmel",), None)
     found = []
     with counter("files") as progress:
         how = Reading(
