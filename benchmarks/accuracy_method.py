@@ -18,6 +18,7 @@ from accuracy_plan import (
     plan,
     siblings,
 )
+from cell_runs import machines_told
 
 SHOWN = ("model", "fusion", "seed")  # of the settings: told elsewhere
 
@@ -102,18 +103,11 @@ def _first() -> list[str]:
 
 
 def _machines(results: list[dict[str, Any]]) -> list[str]:
-    """Say on what the cells ran; one sentence per kind of machine."""
-    kinds: dict[str, int] = {}
-    for result in results:
-        versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
-        told = (
-            f"{result['processor']}, {result['cores']} cores, {result['threads']} "
-            f"threads, device {result['device']}; {versions}"
-        )
-        kinds[told] = kinds.get(told, 0) + 1
-    return [f"{n} cells on {told}." for told, n in kinds.items()] + [
+    """Say on what the cells ran, and what their minutes mean."""
+    return [
+        *machines_told(results),
         "Minutes are of training and testing, all folds together, without making "
-        "samples; other work on the machine makes them longer."
+        "samples; other work on the machine makes them longer.",
     ]
 
 

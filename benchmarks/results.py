@@ -22,6 +22,7 @@ PARTS = {
     "prediction": "Prediction",
     "startup": "Start-up",
     "growth": "Growth",
+    "pack": "Packed samples",
 }
 # Pages of their own, where they have been written -> what they hold.
 PAGES = {

@@ -16,9 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,10 +24,18 @@ from typing import Any
 import accuracy_plan
 import lightning as L
 import torch
-from accuracy import CORES, DATA, HERE
 from accuracy_cells import Kept, machine
 from accuracy_clips import rows_of, view_of_cell
 from accuracy_plan import SEED, SENSES, Bench
+from cell_runs import (
+    chosen,
+    in_turn,
+    make_work_folder,
+    page_folder,
+    parser_of,
+    show_list,
+    work_folder,
+)
 from lightning.pytorch.callbacks import Callback
 from search_plan import (
     QUICK_CLIPS,
@@ -49,7 +55,7 @@ from fmrgb.build import Recipe, build
 from fmrgb.card import View
 from fmrgb.cells import read_csv
 from fmrgb.demo import MAG, SAMPLE_FRAMES, draw_clips, refuse_other
-from fmrgb.errors import FmrgbError, InputError, TrainingError
+from fmrgb.errors import InputError, TrainingError
 from fmrgb.files import make_folder
 from fmrgb.learner import Settings
 from fmrgb.lr_search import Plan, search
@@ -197,84 +203,54 @@ def _train(material: Material, how: Settings, folder: Path) -> Kept:
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__, "fights/")
     add = parser.add_argument
-    add("--data", type=Path, default=DATA, help="folder with fights/")
-    add("--work", type=Path, help="where cells and samples are kept [benchmarks/.work]")
-    add("--only", action="append", metavar="PATTERN", help="cells to run, as in --list")
-    add("--list", action="store_true", help="show the cells, run none")
-    add("--tables", action="store_true", help="only write the tables anew")
-    add("--threads", type=int, default=CORES, help="of every training")
     add("--seeds", type=int, nargs="+", default=SEEDS, help="of weights and search")
-    add("--quick", action="store_true", help=argparse.SUPPRESS)  # does it all work?
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """List, run or only tabulate; return the exit status."""
     options = parse(argv)
-    work = options.work or HERE / ".work" / ("quick" if options.quick else "full")
-    store = Store(work, options.quick)
-    cells = store.plan(options.seeds)
-    if options.only:
-        cells = [c for c in cells if any(fnmatch(c.name, p) for p in options.only)]
-        if not cells:
-            print(f"search_cost: no cell matches {options.only}", file=sys.stderr)
-            return 2
+    store = Store(work_folder(options), options.quick)
+    cells = chosen(store.plan(options.seeds), options)
+    if not cells:
+        return 2
     if options.list:
-        return show_list(cells, store)
-    make_folder(work)
-    with suppress(FileExistsError), (work / ".gitignore").open("x") as file:
-        file.write("*\n")  # that of the usual work folder leaves the cells to git
+        return show_list(_listed(cell, store) for cell in cells)
+    make_work_folder(store.work)
     failed = 0 if options.tables else run_all(cells, store, options)
-    path = (work if options.quick else HERE) / "SEARCH.md"
-    print(f"wrote {write_tables(path, store, options.seeds)}")
+    page = page_folder(options) / "SEARCH.md"
+    print(f"wrote {write_tables(page, store, options.seeds)}")
     return 1 if failed else 0
 
 
 def run_all(cells: Sequence[Cell], store: Store, options: argparse.Namespace) -> int:
     """Run the cells that are not kept yet, in order; return how many failed."""
     torch.set_num_threads(options.threads)
-    bench = Bench(options.data, store.work, options.threads, options.quick)
-    failed = 0
-    for number, cell in enumerate(cells, start=1):
-        if store.kept(cell):
-            continue
-        print(f"[{number} of {len(cells)}] {cell.name}", end=" ", flush=True)
+    bench = Bench(options.data, store.work, options.workers, options.quick)
+
+    def run(cell: Cell) -> str:
         if cell.what == WINNER and store.found(cell) is None:
-            print("waits for its search", flush=True)
-            continue
-        try:
-            result = run_cell(cell, store, bench)
-        except FmrgbError as error:
-            failed += 1
-            print(f"failed: {error}", flush=True)
-            continue
+            return "waits for its search"
+        result = run_cell(cell, store, bench)
         store.keep(cell, result)
-        minutes = result["seconds"] / 60
         loss = f", loss {result['val_loss']}" if "val_loss" in result else ""
-        print(f"rate {result['lr']:.2g}{loss} in {minutes:.1f} minutes", flush=True)
-    return failed
+        return f"rate {result['lr']:.2g}{loss} in {result['seconds'] / 60:.1f} minutes"
+
+    def is_done(cell: Cell) -> bool:
+        return bool(store.kept(cell)) and not options.again
+
+    return in_turn(cells, options.minutes, is_done, run)
 
 
-def show_list(cells: Sequence[Cell], store: Store) -> int:
-    """Print the cells in order: state, minutes, minutes of all open ones so far."""
-    total = 0.0
-    print(f"{'state':<15}{'minutes':>8}{'to here':>9}  cell")
-    for cell in cells:
-        have = store.kept(cell)
-        minutes = guess_minutes(cell, quick=store.quick)
-        if have:
-            minutes = have["seconds"] / 60
-        else:
-            total += minutes
-        state = "done" if have else "open"
-        if cell.what == WINNER and (same := store.same_rate(cell)):
-            state, minutes = f"is {same}", 0.0
-        print(f"{state:<15}{minutes:8.1f}{total:9.0f}  {cell.name}")
-    return 0
+def _listed(cell: Cell, store: Store) -> tuple[str, str, float]:
+    """Return name, state and minutes of a cell."""
+    if have := store.kept(cell):
+        return cell.name, "done", have["seconds"] / 60
+    if cell.what == WINNER and (same := store.same_rate(cell)):
+        return cell.name, f"is {same}", 0.0
+    return cell.name, "open", guess_minutes(cell, quick=store.quick)
 
 
 if __name__ == "__main__":

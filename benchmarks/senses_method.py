@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from cell_runs import machines_told
 from senses_plan import (
     FOREST_TREES,
     LOOKS,
@@ -92,20 +93,13 @@ def _models() -> list[str]:
 
 
 def _machines(results: list[dict[str, Any]]) -> list[str]:
-    """Say on what the cells ran; one sentence per kind of machine."""
-    kinds: dict[str, int] = {}
-    for result in results:
-        versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
-        told = (
-            f"{result['processor']}, {result['cores']} cores, {result['threads']} "
-            f"thread(s); {versions}"
-        )
-        kinds[told] = kinds.get(told, 0) + 1
+    """Say on what the cells ran, and what their minutes mean."""
     minutes = sum(result["core_minutes"] for result in results)
-    return [f"{n} cells on {told}." for told, n in kinds.items()] + [
+    return [
+        *machines_told(results),
         "Minutes are of training and testing, all folds together, by the wall clock, "
         "without making samples; other work on the machine made them longer: of the "
-        f"processor the cells took {minutes:.0f} minutes."
+        f"processor the cells took {minutes:.0f} minutes.",
     ]
 
 
