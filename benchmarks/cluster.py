@@ -76,7 +76,7 @@ ACTS: dict[str, Callable[[Stage], dict[str, Trained]]] = {
 def _built(rehearsed: Rehearsed) -> Told:
     proof = asdict(rehearsed.proof)
     told = {"seconds": rehearsed.seconds, "told": rehearsed.told, **proof}
-    return {**told, "holds": rehearsed.proof.holds}
+    return {**told, "requests": rehearsed.requests, "holds": rehearsed.proof.holds}
 
 
 def say(name: str, told: Told) -> None:

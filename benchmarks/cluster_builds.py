@@ -22,11 +22,13 @@ class Rehearsed:
         seconds: from the first program's start to the end of the last.
         proof: of what was built.
         told: what else is worth telling.
+        requests: to an object store, per clip: that read, that write.
     """
 
     seconds: float
     proof: Proof
     told: str = ""
+    requests: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

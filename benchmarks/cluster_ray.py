@@ -1,12 +1,17 @@
 """Rehearsals of building on Ray's nodes and from a bucket, also disturbed."""
 
+import re
+import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+import fsspec
 from cluster_builds import OPTIONS, Rehearsed, Stage, finish, watched
 from cluster_hosts import BIN, Host, hosts
-from cluster_proof import fresh
+from cluster_proof import Watch, fresh, prove
 from cluster_services import (
     BUCKET,
     RAY_ENV,
@@ -17,6 +22,10 @@ from cluster_services import (
 
 CUT_S = 30.0  # how long a host is cut off
 JOIN_S = 60.0  # for Ray's nodes to find each other
+CLIPS, SAMPLES = f"s3://{BUCKET}/clips", f"s3://{BUCKET}/samples"
+BUILD = ("create_fmrgbdata", "--target", CLIPS, "--output", SAMPLES)
+BUILD += ("--groups", f"s3://{BUCKET}/groups.csv")
+MERGE = ("merge", "--target", SAMPLES)
 # Asks Ray how many nodes it has.
 COUNT = (
     "import ray; ray.init(address='{}', log_to_driver=False, logging_level=50); "
@@ -83,29 +92,44 @@ def network_cut(stage: Stage) -> Rehearsed:
 def from_bucket(stage: Stage) -> Rehearsed:
     """Clips, samples and manifests lie in a bucket; two hosts build a share each."""
     with hosts(2) as both:
-        how = {"parted": both[0].parted, "log": stage.work / "store.log"}
-        with object_store(**how) as env:
+        said = stage.work / "store.log"
+        said.unlink(missing_ok=True)
+        with object_store(parted=both[0].parted, log=said) as env:
             _upload(stage, both[0], env)
+            n_before = len(said.read_text())
+            begun = time.perf_counter()
+            running = []
+            for host in both:
+                share = ("--shard", f"{host.number}/2")
+                running.append(_in_bucket(stage, host, env, *BUILD, *OPTIONS, *share))
+            finish(*running, log=stage.log)
+            finish(_in_bucket(stage, both[0], env, *MERGE), log=stage.log)
+            seconds = time.perf_counter() - begun
+            asked = said.read_text()[n_before:]
+            fsspec.filesystem("s3").get(
+                f"{BUCKET}/samples/", str(fresh(stage.samples)), recursive=True
+            )
+    n = sum(name.endswith(".pt") for name in stage.wanted)
+    puts = re.findall(r"(?:PUT|POST) (/\S*)", asked)
+    gets = re.findall(r"(?:GET|HEAD) /", asked)
+    twice = Counter(p.partition("?")[0] for p in puts if ".pt" in p and "uploads" in p)
+    twice += Counter(p for p in puts if p.endswith(".pt"))
+    per_clip = (len(gets) / n, len(puts) / n)
+    told = (
+        f"per clip {per_clip[0]:.1f} requests that read, {per_clip[1]:.1f} that write"
+    )
+    proof = prove(Watch(stage.samples), stage.wanted)
+    again = sum(count - 1 for count in twice.values())
+    return Rehearsed(seconds, replace(proof, again=again), told, per_clip)
 
-            def work() -> str:
-                words = [BIN / "fmrgb", "create_fmrgbdata", *OPTIONS]
-                words += ["--target", f"s3://{BUCKET}/clips"]
-                words += ["--output", f"s3://{BUCKET}/samples"]
-                words += ["--groups", f"s3://{BUCKET}/groups.csv"]
-                running = []
-                for host in both:
-                    cache = fresh(stage.work / f"cache{host.number}")
-                    share = ("--shard", f"{host.number}/2")
-                    own = {**env, "FMRGB_CACHE": str(cache)}
-                    one = host.run(*words, *share, env=own, log=stage.log)
-                    running.append(one)
-                finish(*running, log=stage.log)
-                merge = ("merge", "--target", f"s3://{BUCKET}/samples")
-                own = {**env, "FMRGB_CACHE": str(fresh(stage.work / "cache1"))}
-                finish(both[0].run(BIN / "fmrgb", *merge, env=own, log=stage.log))
-                return _download(stage)
 
-            return watched(stage, work)
+def _in_bucket(
+    stage: Stage, host: Host, env: dict[str, str], *words: str
+) -> "subprocess.Popen[bytes]":
+    """Begin a tool on a host, which has a cache of its own and nothing in it."""
+    cache = fresh(stage.work / f"cache{host.number}")
+    own = {**env, "FMRGB_CACHE": str(cache)}
+    return host.run(BIN / "fmrgb", *words, env=own, log=stage.log)
 
 
 def _upload(stage: Stage, host: Host, env: dict[str, str]) -> None:
@@ -115,21 +139,5 @@ def _upload(stage: Stage, host: Host, env: dict[str, str]) -> None:
         "fs.put(sys.argv[1], sys.argv[2], recursive=True)"
     )
     for source, name in ((stage.clips, "clips"), (stage.groups, "groups.csv")):
-        to = f"{BUCKET}/{name}"
-        words = (BIN / "python", "-c", code, str(source), to)
+        words = (BIN / "python", "-c", code, str(source), f"{BUCKET}/{name}")
         finish(host.run(*words, env=env, log=stage.log), log=stage.log)
-    (stage.work / "store.log").write_text("")  # what comes now is the build's
-
-
-def _download(stage: Stage) -> str:
-    """Bring what the bucket holds to the folder that is proved; count the requests."""
-    import fsspec
-
-    lines = (stage.work / "store.log").read_text().splitlines()
-    puts = sum('"PUT ' in line or '"POST ' in line for line in lines)
-    gets = sum('"GET ' in line or '"HEAD ' in line for line in lines)
-    n = sum(name.endswith(".pt") for name in stage.wanted)
-    fs = fsspec.filesystem("s3")
-    fs.invalidate_cache()
-    fs.get(f"{BUCKET}/samples/", str(stage.samples), recursive=True)
-    return f"per clip {gets / n:.1f} requests that read, {puts / n:.1f} that write"

@@ -141,7 +141,7 @@ def _fit(
     lowest, kept, since, ran = float("inf"), copy.deepcopy(network), 0, 0
     for epoch in range(epochs):
         network.train()
-        order: Any = loaders["train"].sampler
+        order: Any = loaders["train"].batch_sampler
         order.set_epoch(epoch)
         for levels, labels, _ in loaders["train"]:
             optimiser.zero_grad()

@@ -71,7 +71,7 @@ def spread(cuts: Sequence[Path], folder: Path, n: int) -> None:
         box = struct.pack(">I4sQ", 16, b"free", number)
         clip.write_bytes(texts[number % len(texts)] + box)
         group = f"source {number // PER_SOURCE}" if n > SMALLEST else f"{number}"
-        records.append({"path": clip, "group": group})
+        records.append({"path": clip.relative_to(folder), "group": group})
     write_csv(folder / "groups.csv", ("path", "group"), records)
 
 

@@ -5,7 +5,7 @@ Takes the model's figures from builds of 10 and 1,000 clips, then builds 100, 1,
 against what was measured. Then says what a million and a hundred million clips would
 take. What is measured is kept in the work folder. Writes docs/SCALE.md.
 
-    python benchmarks/scale.py --most 1000
+    python benchmarks/scale.py --most 1000  # at least
 """
 
 import argparse
@@ -26,6 +26,7 @@ from cluster_proof import fresh
 from scale_tables import NUMBERS, Figures, write_page
 
 from fmrgb.files import whole_file
+from fmrgb.ray_engine import joined, task_overhead
 
 TAKEN = (10, 1000)  # clips of the builds that the model's figures are taken from
 REPEATS = 3  # of those
@@ -81,6 +82,21 @@ def timed(stage: Stage, *, n_hosts: int, workers: int) -> dict[str, float]:
     return {"seconds": ended - begun, "merging": ended - merging}
 
 
+def scheduling() -> dict[str, float]:
+    """Return what Ray takes for a task beside its work; the median of some turns."""
+    with joined(None, workers=2) as cluster:
+        return {"task_s": statistics.median(task_overhead(cluster) for _ in range(3))}
+
+
+def requests() -> dict[str, float]:
+    """Return the requests per clip that a rehearsal counted, if there was one."""
+    path = HERE / ".work" / "cluster" / "found.json"
+    found = json.loads(path.read_text()) if path.exists() else {}
+    counts = [told["requests"] for told in found.values() if told.get("requests")]
+    gets, puts = counts[0] if counts else (0.0, 0.0)
+    return {"gets": gets, "puts": puts}
+
+
 WAYS: dict[str, dict[str, Any]] = {
     "one core": {"n_hosts": 1, "workers": 1},
     "two cores": {"n_hosts": 1, "workers": 2},
@@ -97,7 +113,10 @@ def main() -> int:
     options = parser.parse_args()
     fresh(options.work / "samples")
     store = Store(options.work / "figures.json")
-    for n in (*TAKEN, *NUMBERS) if not options.tables else ():
+    if not options.tables:
+        store.of("ray", scheduling)
+    store.known["bucket"] = requests()
+    for n in sorted({*TAKEN, *NUMBERS}) if not options.tables else ():
         if n > options.most:
             continue
         media = options.work / f"media{n}"

@@ -6,6 +6,7 @@ from results import machine
 from scale_model import GETS_PER_S, PUTS_PER_S, Cluster, Costs, Prediction, predict
 
 from fmrgb.files import whole_file
+from fmrgb.ray_tasks import MOST, TASK_S
 
 NUMBERS = (100, 1000, 10_000)  # clips that are built
 CLIP_S = 7.5  # s; length of the clips
@@ -33,7 +34,8 @@ def costs_of(known: Figures) -> Costs:
         driver_s=each("driver_cpu_s"),
         merge_s=max(0.0, merged[1] - merged[0]) / (NUMBERS[1] - NUMBERS[0]),
         task_s=ray.get("task_s", 0.0),
-        per_task=int(ray.get("per_task", 1)),
+        # As many as the engine puts into a task.
+        per_task=min(MOST, max(1, round(TASK_S / each("work_s")))),
         bytes_in=many["bytes_in"],
         bytes_out=many["bytes_out"],
         row_bytes=many["row_bytes"],
