@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu faults lint bench bench-peers accuracy senses search lock audit test-oldest clean
+.PHONY: help setup demo test test-slow test-gpu faults lint bench bench-peers accuracy senses search cluster scale lock audit test-oldest clean
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,11 +41,12 @@ bench: $(READY)  ## speed and growth; with MODEL=run/best.ckpt that of predictio
 	$(BIN)/python benchmarks/startup_speed.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python benchmarks/pack_speed.py
 	$(if $(MODEL),$(BIN)/python benchmarks/predict_speed.py --model $(MODEL))
 
 bench-peers: $(READY)  ## what `make bench` compares with, and timm, in a folder of its own
 	$(BIN)/python benchmarks/build_speed.py --install
-	$(BIN)/python -m pip install -q --no-deps --target benchmarks/.work/peers torchvision==0.28.0 timm==1.0.31 safetensors==0.8.0
+	$(BIN)/python -m pip install -q --no-deps --target benchmarks/.work/peers torchvision==0.28.0 timm==1.0.31 safetensors==0.8.0 litdata==0.2.76 lightning-utilities==0.15.3 obstore==0.12.1 tifffile==2026.3.3
 
 accuracy: $(READY)  ## accuracy on real clips, three hours of it; goes on where it stopped
 	$(BIN)/python benchmarks/accuracy.py $(or $(ARGS),--minutes 180)
@@ -55,6 +56,12 @@ senses: $(READY)  ## sound alone and pairs with gaps, on real media, half an hou
 
 search: $(READY)  ## cost of the learning-rate search beside a full grid; goes on likewise
 	$(BIN)/python benchmarks/search_cost.py $(ARGS)
+
+cluster: $(READY)  ## rehearsals on several hosts, some of them lost: half an hour, root
+	$(BIN)/python benchmarks/cluster.py $(ARGS)
+
+scale: $(READY)  ## what large builds cost: 10,000 clips, and a model of more
+	$(BIN)/python benchmarks/scale.py $(ARGS)
 
 TOOLS := .venv-tools/bin
 

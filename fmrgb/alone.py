@@ -1,15 +1,18 @@
 """From a folder to the right to write to it alone, for as long as a run takes."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from fmrgb.address import Remote
 from fmrgb.errors import InputError
 from fmrgb.files import explained, shown
 from fmrgb.leftovers import HOST
 from fmrgb.names import Shard
+from fmrgb.ondisk import scratch_of
 
 try:
     import fcntl
@@ -25,7 +28,9 @@ _guard = threading.Lock()
 def alone(folder: Path, shard: Shard | None = None) -> Iterator[None]:
     """Hold a folder until the block ends, against all other runs that ask for it.
 
-    Who works at a share of it lets those in that work at another.
+    Who works at a share of it lets those in that work at another. What is held of a
+    folder in a store holds against the runs of this machine alone: stores know no such
+    thing. Runs of two machines write the same bytes, whole, and the later one stays.
 
     The system gives it free when the process ends, however it ends. Where the disk
     knows no locks nothing is held. The folder is made if need be, and goes again if
@@ -39,6 +44,7 @@ def alone(folder: Path, shard: Shard | None = None) -> Iterator[None]:
         InputError: if another run holds it, or it cannot be written to.
         DiskFullError: if there is no room left.
     """
+    told, folder = folder, _stand_in(folder)
     try:
         made = not folder.is_dir()
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,12 +55,12 @@ def alone(folder: Path, shard: Shard | None = None) -> Iterator[None]:
     whole = folder.resolve() / names[-1]
     with _guard:
         if whole in _held:
-            raise InputError(_busy(folder, os.getpid()))
+            raise InputError(_busy(told, os.getpid()))
         handles: dict[str, int] = {}
         try:
             for name in names:
                 shared = shard is not None and name == LOCK
-                handles[name] = _lock(folder, name, shared=shared)
+                handles[name] = _lock(folder, name, shared=shared, told=told)
         except BaseException:
             _release(folder, handles)
             raise
@@ -67,6 +73,14 @@ def alone(folder: Path, shard: Shard | None = None) -> Iterator[None]:
         with suppress(OSError):  # it holds what the run has written
             if made:
                 folder.rmdir()
+
+
+def _stand_in(folder: Path) -> Path:
+    """Return the folder of this disk that holds the locks of a folder."""
+    if not isinstance(folder, Remote):
+        return folder
+    mark = hashlib.sha256(str(folder).encode(errors="surrogateescape"))
+    return scratch_of(folder).parent / "locks" / mark.hexdigest()
 
 
 def _release(folder: Path, handles: dict[str, int]) -> None:
@@ -85,7 +99,7 @@ def _release(folder: Path, handles: dict[str, int]) -> None:
         os.close(handle)
 
 
-def _lock(folder: Path, name: str, *, shared: bool) -> int:
+def _lock(folder: Path, name: str, *, shared: bool, told: Path) -> int:
     """Return the handle of a lock in the folder, which is held while it is open."""
     path = folder / name
     how = "LOCK_SH" if shared else "LOCK_EX"
@@ -100,7 +114,7 @@ def _lock(folder: Path, name: str, *, shared: bool) -> int:
         except (BlockingIOError, PermissionError):
             said = os.read(handle, 100).decode(errors="replace").split()
             os.close(handle)
-            raise InputError(_busy(folder, *said[:1])) from None
+            raise InputError(_busy(told, *said[:1])) from None
         except OSError:  # a disk that knows no locks
             pass
         # The one that held it before may just have removed the name of this very file.

@@ -132,6 +132,7 @@ def audit(
     *,
     recipe: dict[str, Any],
     notes: Sequence[str] = (),
+    processes: int = 1,
 ) -> Audit:
     """Look at the samples, and try a few steps of the training.
 
@@ -141,6 +142,7 @@ def audit(
         settings: how it will be trained.
         recipe: how the samples were built.
         notes: what was seen on the way here, to stand among the warnings.
+        processes: how many train together; each takes its part of every batch.
 
     Raises:
         TrainingError: if the clips cannot be trained on or do not fit into memory.
@@ -148,8 +150,13 @@ def audit(
     own = sources(rows)
     findings = facts.find(rows, own)
     census = count(rows, own)
-    trial = try_out(rows, view, settings, recipe)
-    cost = estimate(rows, view, settings, trial)
+    # Of a batch of two at least: normalisation needs more than one.
+    of_one = max(
+        math.ceil(settings.batch_size / processes), min(2, settings.batch_size)
+    )
+    part = replace(settings, batch_size=of_one)
+    trial = try_out(rows, view, part, recipe)
+    cost = estimate(rows, view, settings, trial, processes)
     return Audit(
         census=census,
         findings=findings,
@@ -162,7 +169,7 @@ def audit(
             *alike_clips(rows),
             *facts.warnings(findings),
             *_of_trial(trial, cost),
-            *_of_room(rows, view, settings, trial),
+            *_of_room(rows, view, part, trial),
             *notes,
         ],
     )
@@ -195,11 +202,17 @@ def try_out(
     return or_what_would_fit(try_what_fits, make, settings.batch_size)
 
 
-def estimate(rows: Sequence[Row], view: View, settings: Settings, trial: Trial) -> Cost:
+def estimate(
+    rows: Sequence[Row],
+    view: View,
+    settings: Settings,
+    trial: Trial,
+    processes: int = 1,
+) -> Cost:
     """Reckon time and memory of a training from its first steps."""
     n_train, n_val = (sum(r.split == part for r in rows) for part in ("train", "val"))
     per_epoch = n_train * trial.seconds + n_val * trial.seconds_to_judge
-    per_epoch /= trial.shape[0]
+    per_epoch /= trial.shape[0] * processes
     parts = [math.prod(view.shape) * n for n in (n_train, n_val)]
     cached = sum(n_bytes for n_bytes in parts if n_bytes <= CACHE_BYTES)
     on_cpu = trial.device == "cpu"

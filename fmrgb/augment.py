@@ -21,6 +21,7 @@ from fmrgb.drown import LEVELS_PER_DB, drown
 from fmrgb.loader import not_empty
 from fmrgb.onepicture import CHANCES as PICTURE_CHANCES
 from fmrgb.onepicture import Strength, change_sounds, drawn_whole, mask, per_clip
+from fmrgb.share import Share
 from fmrgb.sound import DB_FLOOR
 
 LOUDNESS = ("amplitude", "mel")  # planes whose levels stand for decibels
@@ -100,8 +101,11 @@ def augment(
     dice: torch.Generator,
     *,
     floor: float = DB_FLOOR,
+    share: Share | None = None,
 ) -> Tensor:
     """Change every clip of a batch by chances of its own.
+
+    They are the same ones whichever process holds it.
 
     Args:
         levels_BCTHW: uint8 or float levels 0 to 255, [B, C, T, H, W], on any device.
@@ -109,14 +113,17 @@ def augment(
         how: how much.
         dice: on the CPU; the same state gives the same batch.
         floor: dB that level 0 of a sound which is one picture stands for.
+        share: which clips of the batch of several processes these are; None is all.
 
     Returns:
         float32 levels 0 to 255, [B, C, T, H, W]; the batch itself if all is off.
     """
     if how == OFF:
         return levels_BCTHW
-    drawn = torch.rand(len(CHANCES), len(levels_BCTHW), generator=dice)
-    chances = dict(zip(CHANCES, drawn, strict=True))
+    share = share or Share(len(levels_BCTHW), 0, len(levels_BCTHW))
+    drawn = torch.rand(len(CHANCES), share.whole, generator=dice)
+    of_all = dict(zip(CHANCES, drawn, strict=True))
+    chances = {name: each[share.first : share.last] for name, each in of_all.items()}
     sound, picture = list(view.sound_places), list(view.picture_places)
     alive_BC = not_empty(levels_BCTHW).cpu()  # where the chances are
     changed = _moved(levels_BCTHW, picture, how, chances)
@@ -128,12 +135,13 @@ def augment(
         _relight(changed[:, c], how.brightness, chances, seeing_B)
     if whole := drawn_whole(view):
         # Last, as they were not there at first: clips of many frames keep theirs.
-        more = torch.rand(len(PICTURE_CHANCES), len(levels_BCTHW), generator=dice)
-        chances |= dict(zip(PICTURE_CHANCES, more, strict=True))
+        more = torch.rand(len(PICTURE_CHANCES), share.whole, generator=dice)
+        of_all |= dict(zip(PICTURE_CHANCES, more, strict=True))
         strength = Strength(how.gain, how.noise, how.mask, how.shift)
-        change_sounds(changed, whole, strength, chances, dice, floor=floor)
+        how_given: dict[str, Any] = {"floor": floor, "share": share}
+        change_sounds(changed, whole, strength, of_all, dice, **how_given)
     else:
-        _change_sound(changed, view, how, chances, dice)
+        _change_sound(changed, view, how, of_all, dice, share)
     for c in sound:
         heard_BTHW = changed[:, c]
         heard_BTHW *= per_clip(hearing_B, heard_BTHW)
@@ -144,16 +152,18 @@ def _change_sound(
     changed: Tensor,
     view: View,
     how: Augmentation,
-    chances: Chances,
+    of_all: Chances,
     dice: torch.Generator,
+    share: Share,
 ) -> None:
     """Change the sound of every clip of several frames, in place."""
+    chances = {name: each[share.first : share.last] for name, each in of_all.items()}
     sound = list(view.sound_places)
     for c in sound:
         heard_BTHW = changed[:, c]
         if view.channels[c] in LOUDNESS:
             _turn_up(heard_BTHW, how.gain, chances)
-    drown(changed, view, how.noise, chances, dice)
+    drown(changed, view, how.noise, of_all, dice, share=share)
     for c in sound:
         heard_BTHW = changed[:, c]
         if view.channels[c] == SPECTRUM:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmrgb import engine
+from fmrgb.address import Remote
 from fmrgb.align import align, align_times
 from fmrgb.aligned import read_aligned
 from fmrgb.cells import write_csv
@@ -26,6 +27,7 @@ from fmrgb.made import row_of, up_to_date
 from fmrgb.manifest import Row, write_manifest
 from fmrgb.media import SOUND_RATE
 from fmrgb.names import FEATURES, Shard
+from fmrgb.ondisk import on_disk, scratch_of
 from fmrgb.preflight import Found, Survey, check_room
 from fmrgb.recipe import Recipe as Recipe  # who builds, asks here for it
 from fmrgb.sample import Sample, finish_sample, sample_file
@@ -60,6 +62,7 @@ def build(
     shard: Shard | None = None,
     workers: int = 1,
     allowance: Allowance | None = None,
+    cluster: engine.Cluster | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Built:
     """Make a sample of every clip; list them in `folder/manifest.csv`.
@@ -75,6 +78,7 @@ def build(
             `shards.merge`. There may be nothing in it.
         workers: processes that work side by side.
         allowance: what a clip may take; None means anything.
+        cluster: works in the place of processes of this machine.
         progress: called with how many of how many clips are done.
 
     Raises:
@@ -85,12 +89,13 @@ def build(
     usable = [item for item in surveyed.found if item.header]
     failed = {item.clip: str(item.fault) for item in surveyed.found if item.fault}
     make_folder(folder)
-    sweep_parts(folder)
+    scratch = scratch_of(folder)
+    sweep_parts(scratch)
     rows, made = [], 0
     if usable:
         recipe = _with_frames(recipe, usable)
-        outcomes = _made(usable, recipe, folder, workers, allowance)
-        for done, outcome in enumerate(and_sweep(outcomes, folder), start=1):
+        outcomes = _made(usable, recipe, folder, workers, allowance, cluster)
+        for done, outcome in enumerate(and_sweep(outcomes, scratch), start=1):
             if outcome.result is None:
                 failed[outcome.job[0].clip] = str(outcome.fault)
             else:
@@ -98,6 +103,8 @@ def build(
                 made += outcome.result[1]
             if progress:
                 progress(done, len(usable))
+    if cluster:
+        sweep_parts(scratch, gone=cluster.gone)
     rows = sorted(_still_there(rows, failed), key=lambda row: row.path)
     lists = _listed(rows, failed, recipe, folder, shard)
     return Built(rows, failed, made, recipe.frames, *lists)
@@ -134,6 +141,7 @@ def _made(
     folder: Path,
     workers: int,
     allowance: Allowance | None,
+    cluster: engine.Cluster | None,
 ) -> Iterator[engine.Outcome[Job, Samples]]:
     """Make the samples of clips that are taken with their pictures, or by sound alone.
 
@@ -144,14 +152,20 @@ def _made(
     if recipe.soundpicture:
         work, n_bytes = make_sound_samples, bytes_needed
     check_room(usable, folder, partial(n_bytes, recipe=recipe))
-    limits = limits_of(allowance, lambda job: job[0].clip)
+    how: dict[str, Any] = {"limits": limits_of(allowance, _clip_of), "cluster": cluster}
     jobs = [(item, recipe) for item in usable]
-    return engine.run(work, jobs, workers=workers, limits=limits)
+    return engine.run(work, jobs, workers=workers, **how)
+
+
+def _clip_of(job: Job) -> Path:
+    return job[0].clip
 
 
 def _still_there(rows: list[Row], failed: dict[Path, str]) -> list[Row]:
     """Leave out samples that somebody took away while others were being made."""
-    gone = [row.path for row in rows if not row.path.exists()]
+    paths = [row.path for row in rows if not isinstance(row.path, Remote)]
+    # A shared disk may show another machine's file only when its folder is listed.
+    gone = [p for p in paths if not (p.exists() or p in p.parent.glob("*"))]
     failed |= dict.fromkeys(gone, "it was taken away while others were made; run again")
     return [row for row in rows if row.path not in failed] if gone else rows
 
@@ -186,20 +200,22 @@ def make_sample(job: Job) -> Samples:
     Raises:
         MediaError: if the clip cannot be read.
     """
-    item, recipe = job
     # One thread per process: the processes are what works side by side.
     cv2.setNumThreads(1)
+    # A clip of a store is fetched once, and goes again when its sample is made.
+    with on_disk(job[0].clip, keep=False):
+        return _make_sample(*job)
+
+
+def _make_sample(item: Found, recipe: Recipe) -> Samples:
     before = stamp(item.clip)
     checksum = sha256(item.clip)
     sample = up_to_date(item.sample, item, recipe, checksum)
     if sample is not None:
         return [row_of(item.sample, item, sample)], 0
     make_folder(item.sample.parent)
-    source = {
-        "name": item.clip.name,
-        "bytes": item.clip.stat().st_size,
-        "sha256": checksum,
-    }
+    n_bytes = item.clip.stat().st_size
+    source = {"name": item.clip.name, "bytes": n_bytes, "sha256": checksum}
     assert item.header is not None  # clips without one were set aside
     with sample_file(item.sample) as opened:
         clip = read_aligned(
@@ -210,7 +226,7 @@ def make_sample(job: Job) -> Samples:
             skip=recipe.skip,
             samples_per_frame=recipe.samples_per_frame,
             gray=recipe.n_channels == 3,
-            scratch=item.sample.parent,
+            scratch=scratch_of(item.sample.parent),
             pixels=opened,
         )
         sample = prepare(clip, recipe, label=item.label, source=source)

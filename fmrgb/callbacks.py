@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from fmrgb.cells import write_csv
 from fmrgb.files import whole_file
-from fmrgb.loader import seed_of_epoch
 from fmrgb.log import event
+from fmrgb.order import seed_of_epoch
 
 HISTORY = (
     "epoch",
@@ -58,11 +58,12 @@ class History(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Go into every checkpoint."""
-        return {"rows": self.rows}
+        return {"rows": self.rows, "seconds": time.perf_counter() - self._start}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Come back from a checkpoint."""
+        """Come back from a checkpoint, maybe from the midst of an epoch."""
         self.rows = list(state_dict["rows"])
+        self._start = time.perf_counter() - state_dict.get("seconds", 0.0)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Start the epoch's clock."""
@@ -154,7 +155,77 @@ class SeedOfEpoch(Callback):
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: Any) -> None:
         """Seed what the network leaves out by chance."""
-        torch.manual_seed(seed_of_epoch(self._seed, trainer.current_epoch))
+        seed, epoch = self._seed, trainer.current_epoch
+        # Where processes draw for themselves, each has chances of its own.
+        torch.manual_seed(seed_of_epoch(seed, epoch, trainer.global_rank))
+        if pl_module.share.dice:
+            pl_module.share.dice.manual_seed(seed_of_epoch(seed, epoch))
+
+
+class InEpoch(Callback):
+    """Writes last.ckpt in the midst of long epochs, and has them go on from there."""
+
+    def __init__(self, path: Path, settings: Any) -> None:
+        """Write to `path`.
+
+        Args:
+            path: the checkpoint.
+            settings: `fmrgb.learner.Settings`: checkpoint_minutes, accumulate, seed.
+        """
+        self._path, self._settings = path, settings
+        self._written = time.monotonic()
+        self._chances: dict[str, Any] = {}  # states of them, to be kept or taken up
+
+    def state_dict(self) -> dict[str, Any]:
+        """Go into a checkpoint."""
+        return self._chances
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Come back from a checkpoint."""
+        self._chances = state_dict
+
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Start the clock: at the end of an epoch all is written anyway."""
+        self._written, self._chances = time.monotonic(), {}
+
+    def on_train_batch_start(self, trainer: L.Trainer, module: Any, *_: Any) -> None:
+        """Go on with the chances of an epoch that was broken off."""
+        known, self._chances = self._chances, {}
+        if not known:
+            return
+        dice = module.share.dice
+        # Those that all processes draw alike are what one process draws alone.
+        common = known["torch"] if known["shared"] is None else known["shared"]
+        if dice:
+            dice.set_state(common)
+        if trainer.is_global_zero:
+            torch.set_rng_state(known["torch"] if dice else common)
+            if known["cuda"] is not None and module.device.type == "cuda":
+                torch.cuda.set_rng_state(known["cuda"])
+        else:  # nobody has written down the others' own
+            place = trainer.current_epoch, trainer.global_rank, trainer.global_step
+            torch.manual_seed(seed_of_epoch(self._settings.seed, *place))
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: Any, outputs: Any, batch: Any, number: int
+    ) -> None:
+        """Write, if it is time; not at the end of an epoch, which is judged first."""
+        done = number + 1
+        if done >= trainer.num_training_batches or done % self._settings.accumulate:
+            return
+        spent = time.monotonic() - self._written
+        due = spent >= 60 * self._settings.checkpoint_minutes
+        if not trainer.strategy.reduce_boolean_decision(due, all=False):
+            return
+        dice = pl_module.share.dice
+        on_gpu = pl_module.device.type == "cuda"
+        self._chances = {
+            "torch": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state() if on_gpu else None,
+            "shared": dice.get_state() if dice else None,
+        }
+        trainer.save_checkpoint(self._path)
+        self._written, self._chances = time.monotonic(), {}
 
 
 @contextmanager
@@ -172,6 +243,9 @@ def only_our_words() -> Iterator[None]:
             ".*Checkpoint directory .* exists and is not empty.*",  # split.csv is there
             ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
             ".*lr_scheduler.step.*before.*optimizer.step.*",
+            ".*checkpoint that ended before the epoch ended.*",  # fmrgb.order goes on
+            ".*logging on epoch level in distributed setting.*",  # all know the same
+            "(?s).*Grad strides do not match bucket view strides.*",
         ):
             warnings.filterwarnings("ignore", text)
         try:

@@ -48,8 +48,8 @@ def numbered_records(path: Path, needed: Names) -> Iterator[tuple[int, dict[str,
     if kind := special(path):
         raise InputError(f"{shown(path)} is a {kind}; give a CSV file")
     try:
-        with open(
-            path, encoding="utf-8-sig", errors="surrogateescape", newline=""
+        with path.open(
+            encoding="utf-8-sig", errors="surrogateescape", newline=""
         ) as file:
             lines = csv.DictReader(_lines(file, path), strict=True)
             lines.fieldnames = _heading(lines.fieldnames or (), path, needed)

@@ -13,6 +13,7 @@ from fmrgb.limits import Allowance, limits_of
 from fmrgb.manifest import read_manifest
 from fmrgb.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from fmrgb.names import SAMPLE, copy_path, sample_path, track_path
+from fmrgb.ondisk import look_up
 
 MANIFEST = "manifest.csv"
 
@@ -123,6 +124,7 @@ def _compare_with_manifest(found: Checked, home: Path, made: list[Path]) -> None
     if not (home / MANIFEST).is_file():
         return
     listed = {row.path.resolve() for row in read_manifest(home, outside=True)}
+    look_up(listed, home)
     there = {path.resolve(): path for path in made}
     found.unlisted.extend(sorted(str(p) for r, p in there.items() if r not in listed))
     found.missing.extend(sorted(str(p) for p in listed if not p.is_file()))

@@ -208,7 +208,7 @@ def prove_whole(path: Path) -> None:
 def _check_sums(path: Path) -> None:
     # Opening maps the pixels without reading them; each part carries a checksum.
     try:
-        with zipfile.ZipFile(path) as parts:
+        with path.open("rb") as file, zipfile.ZipFile(file) as parts:
             damaged = parts.testzip()
     except zipfile.BadZipFile as error:
         damaged = str(error)

@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from fmrgb.card import View
+from fmrgb.order import seed_of_epoch
+from fmrgb.share import Share, lent
 from fmrgb.sound import DB_FLOOR
 
 LEVELS_PER_DB = -255 / DB_FLOOR
@@ -37,6 +39,8 @@ def drown(
     rate: float,
     chances: Mapping[str, Tensor],
     dice: torch.Generator,
+    *,
+    share: Share | None = None,
 ) -> None:
     """Mix noise into the sound planes of some clips, in place.
 
@@ -47,8 +51,9 @@ def drown(
         levels_BCTHW: float32 levels 0 to 255 that stand for decibels, [B, C, T, H, W].
         view: which of the C planes are sound.
         rate: probability that a clip is drowned.
-        chances: for each of CHANCES, float [B] in [0, 1).
-        dice: on the CPU.
+        chances: for each of CHANCES, float [B] in [0, 1), of the whole batch.
+        dice: on the CPU; the seed it was given is what each clip's own chances go by.
+        share: which clips of the whole batch these are; None is all of them.
     """
     if not rate or "amplitude" not in view.channels:
         return
@@ -58,16 +63,48 @@ def drown(
     loudest_BC = heard_BCTHW.flatten(2).amax(dim=2).cpu()
     audible_B = loudest_BC[:, names.index("amplitude")] > 0
     louder_B = chances["noise_level"] * LOUDEST_DB * LEVELS_PER_DB
-    n_clips = len(levels_BCTHW)
-    for b in torch.nonzero((chances["noise"] < rate) & audible_B).flatten().tolist():
-        top_C, shape = loudest_BC[b] + louder_B[b], float(chances["noise_shape"][b])
-        other = (b + 1 + int(shape * (n_clips - 1))) % n_clips
-        if chances["noise_kind"][b] < VOICES and other != b and audible_B[other]:
-            louder_C = top_C - loudest_BC[other]
-            noise = _voice(heard_BCTHW[other], names, louder_C, shape)
+    others = voices(rate, chances)
+    lent_OCTHW = lent(heard_BCTHW, list(others.values()), share)
+    voice_of = dict(zip(others, lent_OCTHW, strict=True))
+    first = share.first if share else 0
+    for b in torch.nonzero(audible_B).flatten().tolist():
+        place = first + b
+        if chances["noise"][place] >= rate:
+            continue
+        top_C = loudest_BC[b] + louder_B[place]
+        shape = float(chances["noise_shape"][place])
+        other_CTHW = voice_of.get(place)
+        if other_CTHW is not None and other_CTHW[names.index("amplitude")].any():
+            louder_C = top_C - other_CTHW.flatten(1).amax(dim=1).cpu()
+            noise = _voice(other_CTHW, names, louder_C, shape)
         else:
-            noise = _steady(heard_BCTHW[b], names, top_C, shape, dice)
+            noise = _steady(heard_BCTHW[b], names, top_C, shape, dice_of(dice, place))
         levels_BCTHW[b, sound] = _mixed(heard_BCTHW[b], noise, names)
+
+
+def voices(rate: float, chances: Mapping[str, Tensor]) -> dict[int, int]:
+    """Tell which clips are to be drowned in another's sound, and in whose.
+
+    Args:
+        rate: probability that a clip is drowned.
+        chances: for each of CHANCES, float [B] in [0, 1), of the whole batch.
+
+    Returns:
+        the place of the other clip by that of the clip, both in the whole batch.
+    """
+    shapes = chances["noise_shape"].tolist()
+    spoken_B = (chances["noise"] < rate) & (chances["noise_kind"] < VOICES)
+    n = len(shapes)
+    found = {
+        b: (b + 1 + int(shapes[b] * (n - 1))) % n
+        for b in torch.nonzero(spoken_B).flatten().tolist()
+    }
+    return {b: other for b, other in found.items() if other != b}
+
+
+def dice_of(dice: torch.Generator, place: int) -> torch.Generator:
+    """Return chances of one clip alone, by the seed of all and its place among them."""
+    return torch.Generator().manual_seed(seed_of_epoch(dice.initial_seed(), place + 1))
 
 
 def _voice(

@@ -1,4 +1,4 @@
-"""Where many independent jobs run: one after the other, in threads, or in processes."""
+"""Where many independent jobs run: here, in threads, in processes, or on a cluster."""
 
 import multiprocessing
 import os
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import resource_tracker
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from fmrgb.errors import DiskFullError, FmrgbError
 from fmrgb.files import shown
@@ -32,6 +32,7 @@ Result = TypeVar("Result")
 
 END_S = 2.0  # to wait for a worker that was told to end
 AHEAD = 4  # jobs handed out per worker, so that a million jobs do not fill memory
+DIED = "its process died, out of memory perhaps; try fewer --workers"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,22 @@ class Outcome(Generic[Job, Result]):
     seconds: float | None = None  # that it took; None if its process died
 
 
+class Cluster(Protocol):
+    """Other machines, or what takes their place; see `fmrgb.ray_engine`."""
+
+    @property
+    def gone(self) -> frozenset[str]:
+        """Machines that took part and are no more, named as `leftovers.HOST` is."""
+
+    def outcomes(
+        self,
+        work: Callable[[Job], Result],
+        jobs: Sequence[Job],
+        limits: Callable[[Job], Limits] | None,
+    ) -> Iterator[Outcome[Job, Result]]:
+        """Do all jobs there, as `run` says."""
+
+
 def run(
     work: Callable[[Job], Result],
     jobs: Sequence[Job],
@@ -51,6 +68,7 @@ def run(
     workers: int,
     kind: Literal["processes", "threads"] = "processes",
     limits: Callable[[Job], Limits] | None = None,
+    cluster: Cluster | None = None,
 ) -> Iterator[Outcome[Job, Result]]:
     """Do all jobs; yield each as it ends, in any order.
 
@@ -66,12 +84,18 @@ def run(
         limits: what a job may take. With them jobs are not trusted: several of them go
             to processes even where `workers` is 1, and a fault that nobody foresaw sets
             its job aside too.
+        cluster: does the work in the place of workers of this machine; `work` and
+            `limits` must then be picklable.
 
     Raises:
         DiskFullError: if a job met a full disk.
     """
     stage = getattr(work, "__name__", "work").strip("_")
-    for outcome in _run(work, jobs, workers, kind, limits):
+    if cluster:
+        outcomes = cluster.outcomes(work, jobs, limits)
+    else:
+        outcomes = _run(work, jobs, workers, kind, limits)
+    for outcome in outcomes:
         name, fault = _name_of(outcome.job), outcome.fault or ""
         event(stage, clip=name, seconds=outcome.seconds, error=fault)
         yield outcome
@@ -95,7 +119,7 @@ def _run(
     apart = limits is not None and kind == "processes"
     if len(jobs) < 2 or (workers == 1 and not apart):
         for job in jobs:
-            yield _attempt(work, job, limits and limits(job), alone=False)
+            yield attempt(work, job, limits and limits(job), alone=False)
         return
     n_workers = min(workers, len(jobs))
     waiting = iter(jobs)
@@ -111,16 +135,31 @@ def _run(
             began_s = time.monotonic()
             yield from _spread(work, iter([job]), 1, kind, died, limits)
             if died:
-                reason = "its process died, out of memory perhaps; try fewer --workers"
-                most_s = limits(job).seconds if limits else float("inf")
-                if time.monotonic() - began_s > most_s:
-                    reason = too_long(most_s)
-                yield Outcome(job, None, reason)
+                took_s = time.monotonic() - began_s
+                yield killed(job, limits and limits(job), took_s)
 
 
-def _attempt(
+def killed(job: Job, limits: Limits | None, seconds: float) -> Outcome[Job, Any]:
+    """Set a job aside whose process ended with it, after so many seconds."""
+    if limits and seconds > limits.seconds:
+        return Outcome(job, None, too_long(limits.seconds))
+    return Outcome(job, None, DIED)
+
+
+def attempt(
     work: Callable[[Job], Result], job: Job, limits: Limits | None, *, alone: bool
 ) -> Outcome[Job, Result]:
+    """Do one job here and now; set it aside if it fails, see `run`.
+
+    Args:
+        work: function of one job.
+        job: what to do.
+        limits: what it may take.
+        alone: whether this process may be ended where it takes more and does not hear.
+
+    Raises:
+        DiskFullError: if it met a full disk.
+    """
     began_s = time.perf_counter()
     outcome = _outcome(work, job, limits, alone=alone)
     return replace(outcome, seconds=time.perf_counter() - began_s)
@@ -175,8 +214,8 @@ def _spread(
                     break
                 try:
                     most = limits and limits(job)
-                    one = partial(_attempt, alone=kind == "processes")
-                    with _ctrl_c_waits():
+                    one = partial(attempt, alone=kind == "processes")
+                    with ctrl_c_waits():
                         running[pool.submit(one, work, job, most)] = job
                 # It broke while the caller was at work, or who starts it was killed.
                 except (BrokenProcessPool, EOFError, ConnectionError):
@@ -214,7 +253,7 @@ def _pool(workers: int, kind: str) -> Executor:
 
 
 @contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
+def ctrl_c_waits() -> Iterator[None]:
     """Hold Ctrl-C back while processes start: half-started ones would die aloud."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -40,5 +40,9 @@ class DiskFullError(FmrgbError):
     """Nothing more can be written; what is written so far is whole."""
 
 
+class ClusterError(FmrgbError):
+    """A cluster cannot be joined, or is lost in the midst of the work."""
+
+
 class ProgramMissingError(FmrgbError):
     """A program or package that this job needs is not installed."""

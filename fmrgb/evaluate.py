@@ -23,6 +23,7 @@ from fmrgb.limits import Allowance
 from fmrgb.loader import ClipSet, batches, readable
 from fmrgb.manifest import Row, read_manifest
 from fmrgb.metrics import SENSES, Predictions, score
+from fmrgb.ondisk import fetch_ahead
 from fmrgb.predict import prepare_sample
 from fmrgb.rawclips import RawClips, all_planes, list_clips, prepare_clips
 from fmrgb.sample import Sample, load_sample
@@ -193,6 +194,8 @@ def _listed(data: Path, raw: bool, split: str, outside: bool) -> list[Row]:
         raise TrainingError(
             f"no clip is marked {split}; give a run's split.csv, or --split all"
         )
+    if not raw:
+        fetch_ahead((row.path for row in rows), data)
     return rows
 
 

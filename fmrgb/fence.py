@@ -7,10 +7,17 @@ by itself it speaks for its own folder alone.
 import os
 from pathlib import Path
 
+from fmrgb.address import Remote, names_address, place
 from fmrgb.errors import ManifestError
 from fmrgb.files import shown
 
 RUN_TABLE, RUN_MARK = "split.csv", "config.json"
+
+
+def real(folder: Path | str) -> str:
+    """Return where a folder lies, links followed; an address is that itself."""
+    text = str(folder)
+    return text if names_address(text) else os.path.realpath(text)
 
 
 class Fence:
@@ -23,9 +30,12 @@ class Fence:
     def __init__(self, table: Path, *, outside: bool = False) -> None:
         """Fence in the paths of `table`, or with `outside` let them lead anywhere."""
         self._table = table
-        is_of_run = table.name == RUN_TABLE and (table.parent / RUN_MARK).is_file()
+        self._folder = str(table.parent)
+        self._is_remote = isinstance(table, Remote)  # runs are of this disk
+        is_of_run = table.name == RUN_TABLE and not self._is_remote
+        is_of_run = is_of_run and (table.parent / RUN_MARK).is_file()
         self._is_open = outside or is_of_run
-        self._home = os.path.realpath(table.parent)
+        self._home = real(table.parent)
         self._known: dict[str, bool] = {}  # folders, and whether they lie within
 
     def path(self, named: str) -> Path:
@@ -43,16 +53,24 @@ class Fence:
                 f"{shown(self._table)}: {shown(named)} leads out of the table's own "
                 "folder; give --outside if you trust where the table comes from"
             )
+        if names_address(named):
+            return place(named)
+        if self._is_remote:
+            return place(os.path.join(self._folder, named))
         return self._table.parent / named
 
     def _is_within(self, named: str) -> bool:
+        if self._is_remote or names_address(named):
+            # An address keeps no "..", so that its text tells where it leads.
+            path = named if "://" in named else os.path.join(self._folder, named)
+            return str(place(path)).startswith(f"{self._folder}/")
         # As text, for there may be a million: a Path that was asked keeps its answers.
-        path = os.path.join(self._table.parent, named)
+        path = os.path.join(self._folder, named)
         if os.path.islink(path):
             path = os.path.realpath(path)
         folder, name = os.path.split(path)
         if folder not in self._known:
-            whole = os.path.realpath(folder)
+            whole = real(folder)
             inside = os.path.commonpath([whole, self._home]) == self._home
             self._known[folder] = inside
         return self._known[folder] and name != ".."

@@ -8,7 +8,11 @@ import argparse
 import os
 from collections.abc import Callable
 from dataclasses import field
+from pathlib import Path
 from typing import Any, Optional
+
+from fmrgb.address import place
+from fmrgb.errors import InputError
 
 MAX_SIDE = 8192  # pixels; nothing larger is a sensible training picture
 
@@ -32,9 +36,20 @@ def switch(text: str) -> Any:
     return field(default=False, metadata={"help": text.replace("%", "%%")})
 
 
-def needed(text: str) -> Any:
+def needed(text: str, parse: Optional[Callable[[str], Any]] = None) -> Any:
     """Return a field that must be given."""
-    return field(metadata={"help": f"{text} [needed]".replace("%", "%%")})
+    metadata: dict[str, Any] = {"help": f"{text} [needed]".replace("%", "%%")}
+    if parse:
+        metadata["type"] = parse
+    return field(metadata=metadata)
+
+
+def location(text: str) -> Path:
+    """Read a path, or an address like s3://bucket/clips."""
+    try:
+        return place(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def frame_size(text: str) -> tuple[int, int]:

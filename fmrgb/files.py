@@ -11,14 +11,16 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:  # every --help comes through here; numpy is most of its time
     import numpy as np
     from numpy.typing import DTypeLike, NDArray
 
+from fmrgb.address import Remote
 from fmrgb.errors import DiskFullError, InputError
 from fmrgb.leftovers import HOST, sweep_once
+from fmrgb.ondisk import below, scratch_of
 
 MEMORY_BYTES = 96 * 2**20  # a Spool larger than this goes to disk
 HASH_CHUNK = 2**20  # bytes
@@ -32,7 +34,8 @@ WRITING: set[Path] = set()  # `.part` files of this process; a forced end remove
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a name beside `path` to write to; rename it to `path` when all is written.
 
-    A run that is killed leaves at most a hidden `.part` file, never half a `path`.
+    A run that is killed leaves at most a hidden `.part` file, never half a `path`. What
+    is to go to a store is written to this disk first.
 
     Raises:
         DiskFullError: if there is no room left; the part is removed first.
@@ -40,12 +43,17 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     # Names may have 255 bytes; long ones that begin alike still differ by their sum.
     begin = os.fsencode(path.stem)[:100].decode("utf-8", "ignore")
-    mark = f"{zlib.crc32(os.fsencode(path.name)):08x}"
-    part = path.with_name(f".{begin}.{mark}.{HOST}-{os.getpid()}.part{path.suffix}")
+    of = str(path) if isinstance(path, Remote) else path.name
+    mark = f"{zlib.crc32(os.fsencode(of)):08x}"
+    name = f".{begin}.{mark}.{HOST}-{os.getpid()}.part{path.suffix}"
+    part = scratch_of(path.parent) / name
     WRITING.add(part)
     try:
         yield part
-        os.replace(part, path)
+        if isinstance(path, Remote):
+            path.send(part)
+        else:
+            os.replace(part, path)
     except OSError as error:
         raise explained(error, path) from error
     finally:
@@ -90,11 +98,13 @@ def explained(error: OSError, path: Path) -> Exception:
 def make_folder(folder: Path) -> None:
     """Make a folder and its parents, unless it is there.
 
-    What killed runs left in it half written goes, the first time.
+    What killed runs left in it half written goes, the first time. A store has no
+    folders to make.
 
     Raises:
         InputError: if it cannot be made or cannot be written to.
     """
+    folder = scratch_of(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -125,14 +135,7 @@ def find_files(target: Path, suffixes: tuple[str, ...]) -> list[Path]:
         raise InputError(f"{shown(target)} is a {kind}; give a file or a folder")
     if not target.is_dir():
         raise InputError(f"no such file or folder: {shown(target)}")
-    found = []
-    for parent, folders, names in os.walk(target):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(parent, name)
-            for name in names
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes
-        ]
+    found = [path for path in below(target) if path.suffix.lower() in suffixes]
     if not found:
         raise InputError(f"no {wanted} file in {shown(target)} or its sub-folders")
     return sorted(found)
@@ -162,7 +165,7 @@ def open_plain(path: Path) -> BinaryIO:
     """
     if kind := special(path):
         raise OSError(errno.EINVAL, f"it is a {kind}, not a file", str(path))
-    return open(path, "rb")
+    return cast(BinaryIO, path.open("rb"))
 
 
 def stamp(path: Path) -> Stamp:
@@ -191,7 +194,7 @@ def refuse_changed(path: Path, before: Stamp) -> None:
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while chunk := file.read(HASH_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()

@@ -14,13 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics.classification import MulticlassAccuracy
 
 from fmrgb.augment import USUAL, Augmentation, augment, fitting, floor_of
 from fmrgb.card import Card
 from fmrgb.checkpoint import KEY, Network
-from fmrgb.loader import seed_of_epoch
+from fmrgb.models.shared import share_layers
+from fmrgb.order import Order, seed_of_epoch
 from fmrgb.pretrained import read_origin, suited, take_weights
+from fmrgb.ranks import n_processes
+from fmrgb.share import Share, gathered, summed
 from fmrgb.trust import equal_trust, fit_trust
 
 WARM_UP = 0.1  # share of the steps in which the learning rate rises
@@ -48,6 +50,7 @@ class Settings:
     devices: str = "1"  # this and the next two as Lightning's Trainer takes them
     nodes: int = 1
     strategy: str = "auto"
+    checkpoint_minutes: float = 10.0  # between two last.ckpt in the midst of an epoch
     augmentation: Augmentation = USUAL
 
 
@@ -77,51 +80,93 @@ class Learner(L.LightningModule):
         # Unreduced: torch would divide by the weights of the batch, and a batch of one
         # class would count in full.
         self.loss = nn.CrossEntropyLoss(weights_K, reduction="none")
-        self.accuracy = MulticlassAccuracy(len(card.classes), average="micro")
-        self._judged: list[tuple[Tensor, Tensor, Tensor]] = []  # in this validation
+        self.share = Share()
+        self.order: Order | None = None  # of the clips, where processes share them
+        # In this epoch, of all processes: sum of losses, clips judged right, clips.
+        self._learnt = torch.zeros(3, dtype=torch.float64)
+        self._judged: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+
+    def share_with(self, order: Order) -> None:
+        """Learn together with other processes, of which each holds a part of a batch.
+
+        Args:
+            order: tells which part.
+        """
+        self.order = order
+        self.share.dice = torch.Generator()
+        share_layers(self.net, self.share)
+
+    def on_train_epoch_start(self) -> None:
+        """Forget the epoch before; one that is gone on with does not come here."""
+        self._learnt = torch.zeros(3, dtype=torch.float64)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Return the loss of one batch: the mean over every answer that can judge."""
+        """Return the loss of one batch: the mean over every answer that can judge.
+
+        Of several processes each returns so much that the mean of what they return is
+        the loss of the whole batch, and so is the mean of their gradients.
+        """
         levels_BCTHW, truth_B, _ = batch
+        share, n_clips = self.share, len(truth_B)
+        share.whole, share.first, share.last = (
+            self.order.part(batch_idx) if self.order else (n_clips, 0, n_clips)
+        )
         levels_BCTHW = self._augmented(levels_BCTHW, batch_idx)
         kinds_B = self.net.kinds(levels_BCTHW)
         logits_BAK = self.net.answers(levels_BCTHW).float()
         n_answers = logits_BAK.shape[1]
         can_SA = torch.from_numpy(equal_trust(n_answers) > 0)
-        can_BA = can_SA[kinds_B].to(logits_BAK.device)
+        can_BA = can_SA[kinds_B.cpu()].to(logits_BAK.device)
         truth_BA = truth_B[:, None].expand(-1, n_answers)
         loss_BA = self.loss(logits_BAK.flatten(0, 1), truth_BA.flatten())
-        loss_BA = loss_BA.view_as(can_BA)
-        loss: Tensor = (loss_BA * can_BA).sum() / can_BA.sum().clamp(min=1)
-        self.accuracy(self.net.weigh(logits_BAK.detach(), kinds_B), truth_B)
+        loss = (loss_BA.view_as(can_BA) * can_BA).sum()
+        said_B = self.net.weigh(logits_BAK.detach(), kinds_B).argmax(dim=1)
+        right = (said_B == truth_B).sum()
+        # Left where they are: reading them would wait for a GPU at every step.
+        exact = torch.float32 if loss.device.type == "mps" else torch.float64
+        every = torch.stack((loss.detach(), can_BA.sum(), right)).to(exact)
+        whole_loss, n_judged, n_right = summed(every)
+        n_judged = n_judged.clamp(min=1)
+        whole = torch.full_like(n_judged, share.whole)
+        told = torch.stack((whole_loss / n_judged * whole, n_right, whole))
+        self._learnt = self._learnt.to(told) + told
+        n_parts = n_processes() if self.order else 1
+        mean: Tensor = loss * n_parts / n_judged.to(loss.dtype)
+        return mean
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Log what the epoch came to, after its last step."""
+        if batch_idx + 1 < self.trainer.num_training_batches:
+            return
+        loss, right, n_clips = self._learnt.tolist()
         told: dict[str, Any] = {"on_epoch": True, "on_step": False, "prog_bar": True}
-        told["sync_dist"] = True
-        self.log("train_loss", loss, batch_size=len(truth_B), **told)
-        self.log("train_accuracy", self.accuracy, batch_size=len(truth_B), **told)
-        return loss
+        told |= {"batch_size": 1, "sync_dist": True}  # all processes know the same
+        self.log("train_loss", loss / n_clips, **told)
+        self.log("train_accuracy", right / n_clips, **told)
 
     def _augmented(self, levels_BCTHW: Tensor, step: int) -> Tensor:
         """Change the clips by chances that nothing before this step decides."""
-        number = seed_of_epoch(
-            self.settings.seed, self.current_epoch, step + 1, self.global_rank + 1
-        )
+        number = seed_of_epoch(self.settings.seed, self.current_epoch, step + 1, 1)
         dice = torch.Generator().manual_seed(number)
         card = self.net.card
-        how: dict[str, Any] = {"floor": floor_of(card.recipe)}
+        how: dict[str, Any] = {"floor": floor_of(card.recipe), "share": self.share}
         return augment(levels_BCTHW, card.view, self.augmentation, dice, **how)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Keep what every answer says of one batch."""
-        levels_BCTHW, truth_B, _ = batch
+        levels_BCTHW, truth_B, numbers_B = batch
         kinds_B = self.net.kinds(levels_BCTHW).to(truth_B.device)
         logits_BAK = self.net.answers(levels_BCTHW).float()
-        self._judged.append((logits_BAK, kinds_B, truth_B))
+        self._judged.append((logits_BAK, kinds_B, truth_B, numbers_B))
 
     def on_validation_epoch_end(self) -> None:
         """Settle how much each answer counts; log loss and accuracy of the whole."""
-        logits_NAK, kinds_N, truth_N = (
-            _gathered(self, torch.cat(part)) for part in zip(*self._judged, strict=True)
-        )
+        every = (torch.cat(part) for part in zip(*self._judged, strict=True))
+        if self.order:
+            every = (gathered(part) for part in every)
+        *judged, numbers_N = (part.cpu() for part in every)
+        # Processes hold clips from all over; the sums below go by their order.
+        logits_NAK, kinds_N, truth_N = (part[numbers_N.argsort()] for part in judged)
         self._judged.clear()
         if logits_NAK.isfinite().all():
             said = logits_NAK.double().cpu().numpy()
@@ -165,17 +210,12 @@ class Learner(L.LightningModule):
             "trust": self.net.trust_SA.tolist()
         }
         checkpoint["precision"] = self.settings.precision
+        checkpoint["learnt"] = self._learnt.tolist()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take back how much each answer counts, which is no weight."""
         trust: Any = checkpoint[KEY]["trust"]
         self.net.trust_SA = np.array(trust).reshape(self.net.trust_SA.shape)
-
-
-def _gathered(learner: L.LightningModule, part: Tensor) -> Tensor:
-    """Return the clips of all processes, on the CPU."""
-    if learner.trainer.world_size == 1:
-        return part.cpu()
-    every = learner.all_gather(part)
-    assert isinstance(every, Tensor)  # for the type checker
-    return every.flatten(0, 1).cpu()
+        self._learnt = torch.tensor(
+            checkpoint.get("learnt", [0.0, 0.0, 0.0]), dtype=torch.float64
+        )

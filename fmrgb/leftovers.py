@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -31,15 +31,16 @@ _PART = re.compile(r"^\..*\.(?P<host>\w+)-(?P<pid>\d+)\.part(\.\w+)?$", re.DOTAL
 _SWEPT: set[Path] = set()  # folders that this process has swept
 
 
-def sweep_parts(target: Path, *, deep: bool = True) -> int:
+def sweep_parts(target: Path, *, deep: bool = True, gone: Collection[str] = ()) -> int:
     """Remove the `.part` files that killed runs left; count them.
 
-    Those of this machine go if their process has ended, others if nobody has written
-    to them for `OLD_S`.
+    Those of this machine go if their process has ended, those of machines that are
+    known to be `gone` at once, others if nobody has written to them for `OLD_S`.
 
     Args:
         target: a folder, or a single file, which means its own folder alone.
         deep: look into sub-folders as well.
+        gone: machines that run no more, by their `HOST`.
     """
     removed = 0
     walk = os.walk(target if target.is_dir() else target.parent)
@@ -48,7 +49,9 @@ def sweep_parts(target: Path, *, deep: bool = True) -> int:
             folders.clear()
         for name in names:
             match = _PART.match(name)
-            if match and _is_left(Path(parent, name), match):
+            if match is None:
+                continue
+            if match["host"] in gone or _is_left(Path(parent, name), match):
                 with suppress(OSError):  # a folder that is only read keeps it
                     Path(parent, name).unlink()
                     removed += 1

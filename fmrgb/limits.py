@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fmrgb.errors import LimitError
+from fmrgb.fields import default_workers
 from fmrgb.memory import free_memory, in_bytes
 
 try:
@@ -42,12 +44,13 @@ class Allowance:
     Attributes:
         seconds: per clip; None goes by the bytes of its file.
         mebibytes: of memory per clip; None shares what is free among the workers.
-        workers: how many clips are worked on at once.
+        workers: how many clips are worked on at once; None is one per core of the
+            machine that works, which may be another than this.
     """
 
     seconds: float | None = None
     mebibytes: int | None = None
-    workers: int = 1
+    workers: int | None = 1
 
     def limits(self, path: Path) -> Limits:
         """Return the limits of the work on one file."""
@@ -62,16 +65,26 @@ class Allowance:
         if self.mebibytes is not None:
             return self.mebibytes * MIB
         free = free_memory()
-        return None if free is None else max(LEAST_MEMORY, free // self.workers)
+        workers = self.workers or default_workers()
+        return None if free is None else max(LEAST_MEMORY, free // workers)
 
 
 def limits_of(
     allowance: Allowance | None, file_of: Callable[[Any], Path]
 ) -> Callable[[Any], Limits] | None:
-    """Return what gives each job the limits of its file; None for no allowance."""
+    """Return what gives each job the limits of its file; None for no allowance.
+
+    It can be sent to another process if `file_of` can.
+    """
     if allowance is None:
         return None
-    return lambda job: allowance.limits(file_of(job))
+    return partial(_limits_of_job, allowance, file_of)
+
+
+def _limits_of_job(
+    allowance: Allowance, file_of: Callable[[Any], Path], job: Any
+) -> Limits:
+    return allowance.limits(file_of(job))
 
 
 @contextmanager

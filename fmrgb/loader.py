@@ -4,19 +4,21 @@ Axes: B batch, C channels, T frames, H height, W width.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from fmrgb.card import View
 from fmrgb.errors import SampleError, TrainingError
 from fmrgb.files import shown
 from fmrgb.manifest import Row
+from fmrgb.order import Order
 from fmrgb.sample import load_sample
 from fmrgb.seen import view_of
 
@@ -102,57 +104,40 @@ def not_empty(levels_BCTHW: Tensor) -> Tensor:
     return levels_BCTHW.flatten(2).amax(dim=2) > 0
 
 
-def seed_of_epoch(seed: int, epoch: int, *more: int) -> int:
-    """Mix numbers into one, so that neighbouring seeds, epochs and so on do not meet.
-
-    Args:
-        seed: the user's.
-        epoch: its number.
-        more: what else there is several of, counted from 1 (zeros at the end are lost).
-    """
-    return int(np.random.SeedSequence([seed, epoch, *more]).generate_state(1)[0])
-
-
-class Shuffled(Sampler[int]):
-    """All clips in an order that the seed and the number of the epoch decide.
-
-    Not what came before: a training that is resumed sees the order it would have seen.
-    """
-
-    def __init__(self, n_clips: int, seed: int) -> None:
-        """Order `n_clips` clips."""
-        self._n_clips = n_clips
-        self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before every epoch."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return self._n_clips
-
-    def __iter__(self) -> Iterator[int]:
-        dice = torch.Generator().manual_seed(seed_of_epoch(self._seed, self._epoch))
-        return iter(torch.randperm(self._n_clips, generator=dice).tolist())
-
-
 def batches(
-    clips: ClipSet, *, batch_size: int, shuffle: bool, seed: int = 0, workers: int = 0
+    clips: ClipSet,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    seed: int = 0,
+    workers: int = 0,
+    blocks: Sequence[Sequence[int]] = (),
 ) -> DataLoader[Item]:
-    """Serve batches: clips uint8 [B, C, T, H, W], classes [B], numbers of rows [B]."""
+    """Serve batches: clips uint8 [B, C, T, H, W], classes [B], numbers of rows [B].
+
+    Of several processes each is served its part of every batch of `batch_size`; B may
+    be 0. See `fmrgb.order.Order`, which is the loader's `batch_sampler`.
+    """
     return DataLoader(
         clips,
-        batch_size=batch_size,
-        sampler=Shuffled(len(clips), seed) if shuffle else None,
+        batch_sampler=Order(
+            len(clips), batch_size, shuffle=shuffle, seed=seed, blocks=blocks
+        ),
         num_workers=workers,
-        # Batch normalisation cannot learn from a batch of one.
-        drop_last=shuffle and len(clips) % batch_size == 1 and len(clips) > batch_size,
+        collate_fn=partial(_together, shape=tuple(clips.view.shape)),
         persistent_workers=workers > 0,
         # Its own, so that starting to load takes nothing from the network's chances.
         generator=torch.Generator().manual_seed(seed),
         pin_memory=torch.cuda.is_available(),
     )
+
+
+def _together(items: list[Item], shape: tuple[int, ...]) -> Any:
+    """Make one batch of items, or of none."""
+    if items:
+        return default_collate(items)
+    none = torch.empty(0, dtype=torch.int64)
+    return [torch.empty((0, *shape), dtype=torch.uint8), none, none]
 
 
 def statistics(clips: ClipSet) -> tuple[list[float], list[float]]:

@@ -9,22 +9,23 @@ import hashlib
 import json
 import math
 import shutil
-import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import lightning as L
-from lightning.pytorch.callbacks import Callback
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 from tqdm import tqdm
 
 from fmrgb.card import View
+from fmrgb.crew import Crew
 from fmrgb.errors import TrainingError
 from fmrgb.files import make_folder, whole_file
 from fmrgb.learner import Settings
+from fmrgb.leftovers import HOST
 from fmrgb.lr_trials import (
     DONE,
     GRID,
@@ -34,11 +35,13 @@ from fmrgb.lr_trials import (
     told,
     write_trials,
 )
+from fmrgb.lr_watch import Watch
 from fmrgb.manifest import Row
 from fmrgb.page import styled
-from fmrgb.study import HALVING, ListThenTPE, open_study, using
+from fmrgb.study import HALVING, ListThenTPE, open_study, place_of, using
 from fmrgb.trainer import train
 
+WAIT_S = 0.5  # between two looks at what other processes do
 AS_GOOD = 0.02  # part of the lowest loss; less between two trials is luck
 TRAININGS = 2  # whole trainings whose epochs a search may take, unless told otherwise
 ALONE: dict[str, Any] = {"devices": "1", "nodes": 1, "strategy": "auto"}
@@ -54,7 +57,6 @@ class Plan:
         names: the settings that are searched, lr among them; see `lr_trials.spaces`.
         trials: at most this many.
         epochs: at most this many in all trials together; None allows `TRAININGS`.
-            Processes that begin their last trials at the same instant may need more.
         storage: where trials are kept: a file, or the URL of a database, that several
             processes can share; None takes a file in the run folder.
     """
@@ -100,7 +102,8 @@ def search(
     Trials run on one device, whatever the training after them will run on.
 
     A search that was stopped goes on to the trials that it would have come to; one that
-    has ended is only read.
+    has ended is only read. Processes that share a storage share the trials: each may
+    come and go at any time, and all end with the same values.
 
     Args:
         rows: samples, each with its split.
@@ -126,12 +129,12 @@ def search(
             bar.set_description("search")
             while trial := hunt.next_trial():
                 hunt.run(trial, bar)
-        best, trials = hunt.best(), hunt.study.get_trials(deepcopy=False)
+        best, trials, anew = hunt.best(), hunt.crew.trials(), hunt.crew.n_anew()
     write_trials(folder / "lr_search.csv", trials, best, plan.names)
     with styled(), whole_file(folder / "lr_search.png") as part:
         part.write_bytes(draw_trials(trials, best))
     shutil.rmtree(folder / "search", ignore_errors=True)
-    return Found(dict(best.params), told(trials, best, length=hunt.length))
+    return Found(dict(best.params), told(trials, best, length=hunt.length, anew=anew))
 
 
 class _Hunt:
@@ -149,7 +152,8 @@ class _Hunt:
     ) -> None:
         self._rows, self._view, self._settings = rows, view, settings
         self._recipe, self._plan, self._folder = recipe, plan, folder
-        self._owner = f"{socket.gethostname()}:{folder.resolve()}"
+        self._alone = plan.storage is None  # no other process can be at work
+        self._owner = f"{HOST}:{folder.resolve()}"
         self._space = {name: spaces(settings)[name] for name in plan.names}
         self.cost = plan.epochs or TRAININGS * settings.epochs
         # The whole grid can be paid for, even if no trial is given up.
@@ -159,8 +163,9 @@ class _Hunt:
             self._name(),
             sampler=ListThenTPE(self._first_values(), settings.seed),
             first_look=math.ceil(self.length / HALVING),
-            alone=plan.storage is None,
+            alone=self._alone,
         )
+        self.crew = Crew(self.study)
 
     def _name(self) -> str:
         """Name the study after all that its losses depend on."""
@@ -178,25 +183,33 @@ class _Hunt:
         return f"{self._settings.model} {self._settings.model_size} {digest[:16]}"
 
     def next_trial(self) -> Trial | None:
-        """Return a trial that a killed process left, else a new one, if any."""
-        trials = self.study.get_trials(deepcopy=False)
-        for left in trials:
-            if left.state is TrialState.RUNNING and self._is_mine(left):
-                if set(self._space) <= set(left.params):
-                    return Trial(self.study, left._trial_id)
-                self.study.tell(left.number, state=TrialState.FAIL)
-        # Those that other processes have begun may take as long as any.
-        spent = sum(outcome(t).get("epochs", self.length) for t in trials)
-        is_over = len(trials) >= self._plan.trials or spent + self.length > self.cost
-        if self._winners() or (trials and is_over):
-            return None
-        trial = self.study.ask(self._space)
-        trial.set_user_attr("owner", self._owner)
-        return trial
+        """Return a trial that a killed process left, else a new one, if any.
 
-    def _is_mine(self, trial: FrozenTrial) -> bool:
-        alone = self._plan.storage is None
-        return alone or trial.user_attrs.get("owner") == self._owner
+        Waits for those that other processes work at: they may be left, or leave means
+        for another, and all processes shall know the same when they choose the best.
+        """
+        while not self._winners():
+            for left in self.crew.trials() if self._alone else ():
+                is_whole = set(self._space) <= set(left.params)
+                if left.state is TrialState.RUNNING and is_whole:
+                    return Trial(self.study, left._trial_id)
+            self.crew.take_back(all_=self._alone)
+            trials = self.crew.trials()
+            states = {t.state for t in trials}
+            is_over = bool(trials) and self._is_over(trials)
+            if TrialState.WAITING in states or not is_over:
+                if trial := self.crew.ask(self._space, self._is_over):
+                    return trial
+            elif TrialState.RUNNING in states:
+                time.sleep(WAIT_S)
+            else:
+                break
+        return None
+
+    def _is_over(self, trials: Sequence[FrozenTrial]) -> bool:
+        # Those that are not done may take as long as any.
+        spent = sum(outcome(t).get("epochs", self.length) for t in trials)
+        return len(trials) >= self._plan.trials or spent + self.length > self.cost
 
     def _first_values(self) -> list[dict[str, Any]]:
         """Return the settings of the first trials, those of the nearest rate first."""
@@ -205,9 +218,15 @@ class _Hunt:
 
     def run(self, trial: Trial, bar: "tqdm[Any]") -> None:
         """Train a trial to its end, or until others are seen to be better."""
-        place = self._folder / "search" / f"trial{trial.number}"
+        # Where this process was slow, others took the trial for left, and do it anew.
+        with suppress(UpdateFinishedTrialError), self.crew.at_work(trial):
+            self._run(trial, bar)
+
+    def _run(self, trial: Trial, bar: "tqdm[Any]") -> None:
+        frozen = self.study.get_trials(deepcopy=False)[trial.number]
+        place = self._folder / "search" / f"trial{place_of(self.study, frozen)}"
         make_folder(place)
-        watch = _Watch(trial, self.length, bar)
+        watch = Watch(trial, self.length, bar)
         short = {"epochs": self.length, "patience": self.length, **ALONE}
         start = time.perf_counter()
         history: list[dict[str, float]] = []
@@ -268,30 +287,3 @@ class _Hunt:
     def _distance(self, rate: float) -> float:
         """Measure how far a rate lies from the given one, on a scale of logarithms."""
         return abs(math.log(rate / self._settings.lr))
-
-
-class _Watch(Callback):
-    """Tells a trial's losses to its study; stops it when others did better by then."""
-
-    def __init__(self, trial: Trial, length: int, bar: "tqdm[Any]") -> None:
-        self.state = "complete"  # or pruned, or diverged: the loss became no number
-        self.epochs = 0
-        self._trial, self._length, self._bar = trial, length, bar
-        # One that goes on after a kill may have told an epoch that was not kept.
-        before = trial.study.get_trials(deepcopy=False)[trial.number]
-        self._told = set(before.intermediate_values)
-        bar.set_postfix(trial.params)
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: Any) -> None:
-        """Report the loss that decides which weights are kept."""
-        self.epochs = trainer.current_epoch + 1
-        self._bar.update(1)
-        loss = float(trainer.callback_metrics["val_loss"])
-        if not math.isfinite(loss):
-            self.state = "diverged"  # the training ends by itself
-            return
-        if self.epochs not in self._told:
-            self._trial.report(loss, self.epochs)
-        if self.epochs < self._length and self._trial.should_prune():
-            self.state = "pruned"
-            trainer.should_stop = True

@@ -102,7 +102,9 @@ def draw_trials(trials: Sequence[FrozenTrial], best: FrozenTrial) -> bytes:
     return png(figure)
 
 
-def told(trials: Sequence[FrozenTrial], best: FrozenTrial, *, length: int) -> list[str]:
+def told(
+    trials: Sequence[FrozenTrial], best: FrozenTrial, *, length: int, anew: int = 0
+) -> list[str]:
     """Say what was found, what it cost, and whether it may lie beyond the range."""
     values = [
         f"{k} {v:.2g}" if isinstance(v, float) else f"{k} {v}"
@@ -113,6 +115,8 @@ def told(trials: Sequence[FrozenTrial], best: FrozenTrial, *, length: int) -> li
         f"searched: {', '.join(values)}, found by {len(trials)} trials of up to "
         f"{length} epochs ({epochs} in all) on the training and validation clips"
     ]
+    if anew:
+        lines.append(f"{anew} more were left by processes that ended, and tried anew")
     low, high = math.sqrt(GRID[0] * GRID[1]), math.sqrt(GRID[-1] * GRID[-2])
     if not low < best.params["lr"] < high:
         lines.append(

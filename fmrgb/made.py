@@ -1,10 +1,13 @@
 """From a sample that is there to whether it is up to date, and to its manifest row."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from fmrgb.address import Remote
 from fmrgb.errors import FmrgbError
 from fmrgb.manifest import Row
+from fmrgb.ondisk import on_disk, outlined
 from fmrgb.preflight import Found
 from fmrgb.recipe import Recipe
 from fmrgb.sample import Sample, load_sample
@@ -15,11 +18,8 @@ def up_to_date(path: Path, item: Found, recipe: Recipe, checksum: str) -> Sample
     """Return the sample that is there, if it was made from this clip by this recipe."""
     if not path.exists():
         return None
-    try:
-        sample = load_sample(path)
-    except FmrgbError:
-        return None
-    same = (
+    sample = _outline_of(path)
+    same = sample is not None and (
         sample.meta.get("source", {}).get("sha256") == checksum
         and sample.meta.get("source", {}).get("name") == item.clip.name
         and sample.meta.get("options") == recipe.options()
@@ -27,6 +27,16 @@ def up_to_date(path: Path, item: Found, recipe: Recipe, checksum: str) -> Sample
         and sample.label == item.label
     )
     return sample if same else None
+
+
+def _outline_of(path: Path) -> Sample | None:
+    """Open a sample of which nothing but its pixels may be missing."""
+    for give in (outlined, on_disk):
+        with suppress(FmrgbError), give(path) as file:
+            return load_sample(file)
+        if not isinstance(path, Remote):
+            return None
+    return None
 
 
 def excerpt_of(item: Found) -> dict[str, Any]:

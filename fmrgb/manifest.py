@@ -8,9 +8,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path, PurePath
 from typing import Any
 
+from fmrgb.address import root_of
 from fmrgb.cells import numbered_records, write_csv
 from fmrgb.errors import ManifestError
-from fmrgb.fence import Fence
+from fmrgb.fence import Fence, real
 from fmrgb.files import find_files, shown
 from fmrgb.names import SAMPLE
 
@@ -136,7 +137,7 @@ _READ: dict[str, Any] = {
 
 def write_manifest(path: Path, rows: Iterable[Row]) -> None:
     """Write a manifest, whole or not at all, with paths relative to its own folder."""
-    home = os.path.realpath(path.parent)
+    home = real(path.parent)
     ways: dict[str, str] = {}  # from home to each folder that holds samples
     records = (
         {
@@ -153,9 +154,15 @@ def _relative(path: str, home: str, ways: dict[str, str]) -> str:
         path = os.path.realpath(path)
     folder, name = os.path.split(path)
     if folder not in ways:
-        way = PurePath(os.path.relpath(os.path.realpath(folder), home))
-        ways[folder] = f"{way.as_posix()}/" if way.parts else ""
+        ways[folder] = _way(real(folder), home)
     return ways[folder] + name
+
+
+def _way(folder: str, home: str) -> str:
+    if root_of(folder) != root_of(home):  # no way leads from a bucket to another
+        return f"{folder}/"
+    way = PurePath(os.path.relpath(folder, home))
+    return f"{way.as_posix()}/" if way.parts else ""
 
 
 def _text(value: Any) -> str:

@@ -8,6 +8,7 @@ from fmrgb.card import View
 from fmrgb.join import marked, relabelled
 from fmrgb.loader import readable
 from fmrgb.manifest import Row, read_manifest
+from fmrgb.ondisk import fetch_ahead
 from fmrgb.sample import load_sample
 from fmrgb.seen import choose_view
 from fmrgb.splits import check_labels, split
@@ -71,6 +72,7 @@ def gather(
     rows = read_manifest(data, "label" if labels else label_column, outside=outside)
     if labels:
         rows, notes = relabelled(rows, labels, label_column)
+    fetch_ahead((row.path for row in rows), data)
     rows, faults = readable(rows)
     if given_split:
         rows, more = marked(rows, given_split)

@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from fmrgb.card import View
-from fmrgb.drown import LOUDEST_DB, RIPPLE_DB, TILT_DB, VOICES
+from fmrgb.drown import LOUDEST_DB, RIPPLE_DB, TILT_DB, dice_of, voices
 from fmrgb.names import FEATURES, PICTURED
+from fmrgb.share import Share, lent
 
 CHANCES = ("shift",)
 SIGNED = ("mfcc", "waveform")  # level 128 is nothing; of all others 0
@@ -68,6 +69,7 @@ def change_sounds(
     dice: torch.Generator,
     *,
     floor: float,
+    share: Share | None = None,
 ) -> None:
     """Change every clip by chances of its own, in place; what is not there stays so.
 
@@ -76,17 +78,21 @@ def change_sounds(
         planes: from `drawn_whole`.
         how: how much.
         chances: for each of CHANCES, and of those of `fmrgb.augment`, float [B] in
-            [0, 1).
-        dice: on the CPU.
+            [0, 1), of the whole batch.
+        dice: on the CPU; see `fmrgb.drown.drown`.
         floor: dB that level 0 of DECIBELS stands for; 255 is 0 dB.
+        share: which clips of the whole batch these are; None is all of them.
     """
+    share = share or Share(len(levels_BCTHW), 0, len(levels_BCTHW))
+    of_all = chances
+    chances = {name: each[share.first : share.last] for name, each in of_all.items()}
     shown = {c: name for c, name in planes.items() if name != FEATURES}
     alive_B = levels_BCTHW[:, list(planes)].flatten(1).any(dim=1)
     spectra = {c: name for c, name in shown.items() if name in SPECTRA}
     for c, name in spectra.items():
         _turn_up(levels_BCTHW[:, c], name, how.gain * (2 * chances["gain"] - 1), floor)
     if how.noise and len(spectra) == len(planes):
-        _drown(levels_BCTHW, spectra, how.noise, chances, dice, floor)
+        _drown(levels_BCTHW, spectra, how.noise, of_all, dice, floor, share)
     for c, name in shown.items():
         heard_BTHW = levels_BCTHW[:, c]
         move(heard_BTHW, name, how.shift * (2 * chances["shift"] - 1), alive_B)
@@ -158,27 +164,32 @@ def _drown(
     chances: Chances,
     dice: torch.Generator,
     floor: float,
+    share: Share,
 ) -> None:
     """Mix noise into some clips: steady, or another clip of the batch, begun elsewhere.
 
     As `fmrgb.drown` does it for sounds of many frames.
     """
     clean = {c: to_db(levels_BCTHW[:, c], name, floor) for c, name in planes.items()}
-    n_clips = len(levels_BCTHW)
+    others = voices(rate, chances)
+    lent_OCTHW = lent(levels_BCTHW[:, list(planes)], list(others.values()), share)
+    voice_of = dict(zip(others, lent_OCTHW, strict=True))
     loud_B = torch.stack([db.flatten(1).amax(dim=1) for db in clean.values()]).amax(0)
-    audible_B = loud_B.cpu() > NOTHING
-    for b in torch.nonzero((chances["noise"] < rate) & audible_B).flatten().tolist():
-        louder = float(chances["noise_level"][b]) * LOUDEST_DB
-        shape = float(chances["noise_shape"][b])
-        other = (b + 1 + int(shape * (n_clips - 1))) % n_clips
-        voice = bool(chances["noise_kind"][b] < VOICES) and other != b
-        for c, name in planes.items():
+    for b in torch.nonzero(loud_B.cpu() > NOTHING).flatten().tolist():
+        place = share.first + b
+        if chances["noise"][place] >= rate:
+            continue
+        louder = float(chances["noise_level"][place]) * LOUDEST_DB
+        shape, other_CTHW = float(chances["noise_shape"][place]), voice_of.get(place)
+        mine = dice_of(dice, place)
+        for n, (c, name) in enumerate(planes.items()):
             own, top = clean[c][b], clean[c][b].amax()
-            if voice and (heard := clean[c][other].amax()) > NOTHING:
-                begun = clean[c][other].roll(int(shape * own.shape[2]), dims=2)
+            other = None if other_CTHW is None else to_db(other_CTHW[n], name, floor)
+            if other is not None and (heard := other.amax()) > NOTHING:
+                begun = other.roll(int(shape * own.shape[2]), dims=2)
                 noise = begun + (top + louder - heard)
             else:
-                noise = top + louder + _steady(own, shape, dice)
+                noise = top + louder + _steady(own, shape, mine)
             mixed = torch.logaddexp(own * _POWER, noise * _POWER) / _POWER
             levels_BCTHW[b, c] = from_db(mixed, name, floor)
 

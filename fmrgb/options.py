@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Optional
 
+from fmrgb.engine_options import EngineOptions
 from fmrgb.fields import (
     MAX_SIDE,
     channel_count,
@@ -16,12 +17,14 @@ from fmrgb.fields import (
     default_workers,
     frame_count,
     frame_size,
+    location,
     needed,
     option,
     share,
     switch,
 )
 from fmrgb.sound_options import DrawingOptions
+from fmrgb.store_options import StoreOptions
 from fmrgb.word_options import WordOptions
 
 AudioMethod = Literal["simple", "mel"]
@@ -116,13 +119,15 @@ class SoundOptions(DrawingOptions, WorkerOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildOptions(WordOptions, SoundOptions):
+class BuildOptions(EngineOptions, WordOptions, StoreOptions, SoundOptions):
     """Turn a folder of labelled clips or sounds into samples (.pt) and a manifest."""
 
     target: Path = needed(
         "a clip, or a folder <label>/<clip>.mp4; sound files (wav, flac, mp3, ogg, "
         "m4a, opus, aac) are taken like clips, but not in one folder with videos "
-        "unless --soundpicture takes those too by their sound alone"
+        "unless --soundpicture takes those too by their sound alone; a folder may be "
+        "an address, like s3://bucket/clips",
+        location,
     )
     audiomethod: AudioMethod = option(
         "simple",
@@ -155,12 +160,16 @@ class BuildOptions(WordOptions, SoundOptions):
         None, "picture size in pixels, N or WxH", frame_size, said="the clip's own"
     )
     output: Optional[Path] = option(
-        None, "folder for samples and manifest", said="beside the clips"
+        None,
+        "folder for samples and manifest, or an address",
+        location,
+        said="beside the clips",
     )
     groups: Optional[Path] = option(
         None,
         "CSV with path (relative to the CSV) and group, the source recording; clips of "
         "a group are never split; a label column replaces the folder's name",
+        location,
         said="every clip is its own group",
     )
     shard: Optional[tuple[int, int]] = option(
@@ -183,24 +192,33 @@ class BuildOptions(WordOptions, SoundOptions):
         check_at_least(self, 1, "skip", "frames")
         check_at_least(self, 2, "frequency_param")
         self.check_words()
+        self.check_engine()
         if self.words and self.groups:
             raise ValueError("--words takes the groups from the set; drop --groups")
 
 
 @dataclass(frozen=True, kw_only=True)
-class MergeOptions(ToolOptions):
+class MergeOptions(StoreOptions, ToolOptions):
     """Make one manifest of those that the shares of a build left (--shard)."""
 
-    target: Path = needed("folder of the samples, which holds the shares' manifests")
+    target: Path = needed(
+        "folder of the samples, which holds the shares' manifests, or an address",
+        location,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckOptions(WorkerOptions):
+class CheckOptions(StoreOptions, WorkerOptions):
     """Prove every sample anew, by its checksums and against its clip; find orphans."""
 
-    target: Path = needed("folder of the clips (sub-folders included)")
+    target: Path = needed(
+        "folder of the clips (sub-folders included), or an address", location
+    )
     samples: Optional[Path] = option(
-        None, "folder that holds the samples", said="beside the clips"
+        None,
+        "folder that holds the samples, or an address",
+        location,
+        said="beside the clips",
     )
 
 

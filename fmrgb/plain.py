@@ -6,17 +6,25 @@ hands out tensors of more bytes than the file has, or values that hold themselve
 file is looked at before torch reads it, and what torch made of it afterwards.
 """
 
+import io
+import mmap as memory
 import pickle
 import pickletools
 import stat
+import struct
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    import torch
+    from typing_extensions import Buffer
 
 MOST_PICKLE = 16 * 2**20  # bytes; that of a large network's training has one or two
 MOST_VALUES, DEEPEST = 300_000, 64  # numbers, words, dicts, ...; one in another
 LEGACY_PICKLES = 5  # magic number, version, system, content, names of what follows
 ZIP_MARK = b"PK\x03\x04"  # by this torch tells its formats apart
+LOCAL_HEADER, NAME_LENGTH = 30, 26  # bytes before an entry's name, and where its length
 _NAMES = {  # what our files, and plain dicts of weights, are made of
     ("collections", "OrderedDict"),
     ("torch._utils", "_rebuild_tensor_v2"),
@@ -24,12 +32,16 @@ _NAMES = {  # what our files, and plain dicts of weights, are made of
 }
 
 
-def load_plain(path: Path, *, mmap: bool = False) -> Any:
+def load_plain(
+    path: Path, *, mmap: bool = False, start: int = 0, size: int | None = None
+) -> Any:
     """Read a torch file to the CPU: dicts, lists, words, numbers and plain tensors.
 
     Args:
         path: the file, in torch's zip format or the older one.
         mmap: leave tensors on the disk until they are asked for, where that can be.
+        start: where in the file it begins, in bytes, if it is packed into another.
+        size: how many bytes it has; None means up to the end.
 
     Raises:
         pickle.UnpicklingError: if it names anything that plain tensors do not need.
@@ -39,33 +51,113 @@ def load_plain(path: Path, *, mmap: bool = False) -> Any:
     """
     import torch
 
-    size, is_zip = _vet(path)
-    # No memory map opens torch's older format, or a name that is not UTF-8.
-    if mmap and is_zip and _is_utf8(str(path)):
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    else:
-        with open(path, "rb") as file:
+    known = path.stat()
+    if not stat.S_ISREG(known.st_mode):
+        raise OSError("it is no file")
+    size = known.st_size - start if size is None else size
+    if not 0 <= start <= start + size <= known.st_size:
+        raise ValueError(f"it ends before its {size:,} bytes do")
+    with open(path, "rb", buffering=0) as whole:
+        part: Any = _Part(whole, start, size)
+        is_zip = part.read(len(ZIP_MARK)) == ZIP_MARK
+        part.seek(0)
+        if is_zip:
+            part.tensors = _vet_zip(part, size)
+            if mmap:
+                part.map()
+            part.seek(0)
+            content = torch.load(part, map_location=part.storage, weights_only=True)
+        else:
+            file = io.BufferedReader(part)
+            _vet_legacy(file, size)
+            file.seek(0)
             content = torch.load(file, map_location="cpu", weights_only=True)
     _check(content, size)
     return content
 
 
-def _vet(path: Path) -> tuple[int, bool]:
-    """Look at a file's own list of contents and at its pickles; give size and kind."""
-    known = path.stat()
-    if not stat.S_ISREG(known.st_mode):
-        raise OSError("it is no file")
-    with open(path, "rb") as file:
-        is_zip = file.read(len(ZIP_MARK)) == ZIP_MARK
-        file.seek(0)
-        if is_zip:
-            _vet_zip(file, known.st_size)
-        else:
-            _vet_legacy(file, known.st_size)
-    return known.st_size, is_zip
+class _Part(io.RawIOBase):
+    """A stretch of a file as a file of its own, whose tensors may stay on the disk.
+
+    torch maps whole files only. It reads the bytes of a tensor, in one piece, and then
+    asks where they should be: at that time they are exchanged for mapped ones.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        """Read `size` bytes of an open file from `start` on."""
+        self._file, self._start, self._size = file, start, size
+        self._place = 0
+        self._memory: memory.mmap | None = None
+        self._read: tuple[int, int] = (0, 0)  # the last tensor's place and bytes
+        self.tensors: dict[int, int] = {}  # how many bytes of a tensor lie at a place
+
+    def map(self) -> None:
+        """From now on leave tensors where they are."""
+        before = self._start % memory.ALLOCATIONGRANULARITY
+        self._before = before
+        self._memory = memory.mmap(
+            self._file.fileno(),
+            before + self._size,
+            access=memory.ACCESS_COPY,  # who writes to a tensor changes no file
+            offset=self._start - before,
+        )
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that it can be read in any order."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place."""
+        self._place = max(0, (0, self._place, self._size)[whence] + offset)
+        return self._place
+
+    def readinto(self, buffer: "Buffer") -> int:
+        """Read the next bytes, those of a tensor only where nothing is mapped."""
+        view = memoryview(buffer).cast("B")
+        begin, n = self._place, min(len(view), self._size - self._place)
+        if n <= 0:
+            return 0
+        is_tensor = self.tensors.get(begin) == len(view)
+        if is_tensor:
+            self._read = begin, n
+        if is_tensor and self._memory:
+            self._place += n
+            return n
+        self._file.seek(self._start + begin)
+        # A system reads 2 GiB at most in one go, and torch asks once.
+        while n and (got := self._file.readinto(view[:n])):  # type: ignore[attr-defined]
+            view, n = view[got:], n - got
+            self._place += got
+        return self._place - begin
+
+    def storage(
+        self, storage: "torch.UntypedStorage", _location: str
+    ) -> "torch.UntypedStorage":
+        """Return the bytes that torch has just read for a tensor, mapped if wanted.
+
+        Raises:
+            ValueError: if the tensor is not of as many bytes as lie there.
+        """
+        import torch
+
+        (begin, n), self._read = self._read, (0, 0)
+        if storage.nbytes() != n:
+            raise ValueError(f"it promises {storage.nbytes():,} bytes and has {n:,}")
+        if not (n and self._memory):
+            return storage
+        levels = torch.frombuffer(
+            self._memory, dtype=torch.uint8, count=n, offset=self._before + begin
+        )
+        return levels.untyped_storage()
 
 
-def _vet_zip(file: BinaryIO, size: int) -> None:
+def _vet_zip(file: BinaryIO, size: int) -> dict[int, int]:
+    """Look at a zip's list and its words; tell where tensors lie, and their bytes."""
+    tensors: dict[int, int] = {}
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
         # torch packs nothing; what is packed, or lies twice, may be without end.
@@ -74,11 +166,17 @@ def _vet_zip(file: BinaryIO, size: int) -> None:
         if (promised := sum(entry.file_size for entry in entries)) > size:
             raise ValueError(f"it promises {promised:,} bytes and has {size:,}")
         for entry in entries:
-            if entry.filename.rpartition("/")[2] != "data.pkl":
-                continue
-            if entry.file_size > MOST_PICKLE:
-                raise ValueError(f"it holds more than {MOST_PICKLE:,} bytes of words")
-            _vet_pickle(archive.read(entry))
+            folder, _, name = entry.filename.rpartition("/")
+            if name == "data.pkl":
+                if entry.file_size > MOST_PICKLE:
+                    raise ValueError(f"it has more than {MOST_PICKLE:,} bytes of words")
+                _vet_pickle(archive.read(entry))
+            elif folder.rpartition("/")[2] == "data":
+                file.seek(entry.header_offset + NAME_LENGTH)
+                lengths = struct.unpack("<HH", file.read(4))  # of name and extra field
+                begin = entry.header_offset + LOCAL_HEADER + sum(lengths)
+                tensors[begin] = entry.file_size
+    return tensors
 
 
 def _vet_legacy(file: BinaryIO, size: int) -> None:
@@ -128,11 +226,3 @@ def _check(content: object, size: int) -> None:
             waiting += [(one, depth + 1) for one in value]
         elif not isinstance(value, str | int | float | None):
             raise ValueError(f"it holds a {type(value).__name__}")
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # surrogates stand for bytes that are no UTF-8
-        return False
-    return True

@@ -9,16 +9,18 @@ from typing import Optional
 
 from fmrgb.fields import check_at_least, needed, option, outside_switch, switch
 from fmrgb.options import WorkerOptions
+from fmrgb.store_options import StoreOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(WorkerOptions):
+class PredictOptions(StoreOptions, WorkerOptions):
     """Ask a trained model about clips, long recordings or a live stream."""
 
     model: Path = needed("a checkpoint, like run/best.ckpt, or an exported .onnx")
     target: str = needed(
         "a video, a sound file (where the model uses sound), a sample (.pt), a folder, "
-        "a CSV with a column path, or a live address: rtsp://, http://, /dev/video0"
+        "a CSV with a column path, one of those at an address, like s3://bucket/clips, "
+        "or a live address: rtsp://, http://, /dev/video0"
     )
     output: Optional[Path] = option(
         None,

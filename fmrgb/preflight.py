@@ -3,20 +3,24 @@
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from fmrgb import engine
-from fmrgb.cells import read_csv
+from fmrgb.address import Remote
 from fmrgb.errors import InputError, ManifestError
 from fmrgb.excerpts import Excerpt
 from fmrgb.files import find_files, shown
+from fmrgb.grouping import Facts, original, read_groups
 from fmrgb.header import Header, read_header, read_sound_header
 from fmrgb.keywords import Item
 from fmrgb.limits import Allowance, limits_of
 from fmrgb.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
-from fmrgb.names import TWIN, Shard, copy_path, excerpt_path, sample_path
+from fmrgb.names import Shard, copy_path, excerpt_path, sample_path
+from fmrgb.ondisk import look_up
 
 ROOM_LEFT = 64 * 2**20  # bytes that must stay free on the disk
 
@@ -62,6 +66,7 @@ def survey(
     shard: Shard | None = None,
     workers: int = 1,
     allowance: Allowance | None = None,
+    cluster: engine.Cluster | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Read the headers of all clips under `target`.
@@ -77,6 +82,7 @@ def survey(
         shard: read and return this share alone.
         workers: how many headers are read at once.
         allowance: what a clip may take; None means anything.
+        cluster: works in the place of processes of this machine.
         progress: called with how many of how many are read.
 
     Raises:
@@ -89,27 +95,27 @@ def survey(
     superseded, spare = len(clips) - len(kept), 0
     if not by_sound:
         kept, spare = _without_spare(kept)
-    facts = _read_groups(groups) if groups else {}
+    facts = read_groups(groups, target) if groups else {}
     found = [
         Found(
             clip=clip,
             sample=sample_path(clip, target, output),
             label=_label(clip, facts),
-            group=facts.get(_original(clip), ("", ""))[1],
+            group=facts.get(original(clip), ("", ""))[1],
             track=_track(clip, target),
             fault=None if by_sound else _lone_sound(clip),
         )
         for clip in kept
     ]
-    named = sum(_original(clip) in facts for clip in kept)
+    named = sum(original(clip) in facts for clip in kept)
     if groups and not named:
         raise ManifestError(
             f"{shown(groups)} names none of the {len(kept)} clips in {shown(target)}; "
             "its paths are read relative to the CSV's own folder"
         )
     header = _sound_header if by_sound else _header
-    mine = _shared(_refuse_twins(found), shard)
-    looked = _look(mine, header, workers, allowance, progress)
+    mine = _shared(_refuse_twins(found), shard, output or target)
+    looked = _look(mine, header, workers, allowance, cluster, progress)
     return Survey(looked, superseded, len(kept) - named if groups else 0, spare)
 
 
@@ -121,6 +127,7 @@ def survey_items(
     shard: Shard | None = None,
     workers: int = 1,
     allowance: Allowance | None = None,
+    cluster: engine.Cluster | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Survey:
     """Read the headers of sounds of which all else is known, see `fmrgb.keywords`.
@@ -132,6 +139,7 @@ def survey_items(
         shard: read and return this share alone.
         workers: how many headers are read at once.
         allowance: what a clip may take; None means anything.
+        cluster: works in the place of processes of this machine.
         progress: called with how many of how many are read.
     """
     found = []
@@ -143,8 +151,9 @@ def survey_items(
         track = _track(item.clip, target)
         known = replace(known, track=track, split=item.split, excerpt=item.excerpt)
         found.append(known)
-    how = (_item_header, workers, allowance, progress)
-    return Survey(_look(_shared(_refuse_twins(found), shard), *how), 0, 0)
+    how = (_item_header, workers, allowance, cluster, progress)
+    mine = _shared(_refuse_twins(found), shard, output or target)
+    return Survey(_look(mine, *how), 0, 0)
 
 
 def sounds_only(target: Path) -> bool:
@@ -179,34 +188,15 @@ def _lone_sound(clip: Path) -> str | None:
     )
 
 
-def _label(clip: Path, facts: Mapping[Path, tuple[str, str]]) -> str:
-    label, _ = facts.get(_original(clip), ("", ""))
+def _label(clip: Path, facts: Facts) -> str:
+    label, _ = facts.get(original(clip), ("", ""))
     # Not resolve: a link's label is its own folder, not its target's.
-    return label or Path(os.path.abspath(clip)).parent.name
+    whole = clip if isinstance(clip, Remote) else Path(os.path.abspath(clip))
+    return label or whole.parent.name
 
 
 def _track(clip: Path, target: Path) -> str:
     return clip.relative_to(target).as_posix() if target.is_dir() else clip.name
-
-
-def _original(clip: Path) -> Path:
-    """Return the name that a groups CSV knows a clip by, resized or not."""
-    return clip.parent.resolve() / clip.stem.removeprefix(TWIN)
-
-
-def _read_groups(path: Path) -> dict[Path, tuple[str, str]]:
-    records = read_csv(path, ("path",))
-    if records and not {"group", "label"} & set(records[0]):
-        raise ManifestError(f"{shown(path)} needs a column group, label or both")
-    facts: dict[Path, tuple[str, str]] = {}
-    for record in records:
-        said = (record.get("label", ""), record.get("group", ""))
-        if facts.setdefault(_original(path.parent / record["path"]), said) != said:
-            raise ManifestError(
-                f"{shown(path)} names {shown(record['path'])} twice, with different "
-                "labels or groups; keep one of the two rows"
-            )
-    return facts
 
 
 def _refuse_twins(found: list[Found]) -> list[Found]:
@@ -228,8 +218,11 @@ def _refuse_twins(found: list[Found]) -> list[Found]:
     return checked
 
 
-def _shared(found: list[Found], shard: Shard | None) -> list[Found]:
-    return [item for item in found if shard is None or shard.holds(item.track)]
+def _shared(found: list[Found], shard: Shard | None, folder: Path) -> list[Found]:
+    """Leave out what is not of the share; note which samples are there already."""
+    mine = [item for item in found if shard is None or shard.holds(item.track)]
+    look_up((item.sample for item in mine), folder)
+    return mine
 
 
 def _look(
@@ -237,14 +230,16 @@ def _look(
     header: Callable[[Found], Header],
     workers: int,
     allowance: Allowance | None,
+    cluster: engine.Cluster | None,
     progress: Callable[[int, int], None] | None,
 ) -> list[Found]:
     todo = [item for item in found if item.fault is None]
     # By both names: a clip may make several samples, two clips may claim the same one.
     looked = {(item.clip, item.sample): item for item in found}
     # Not threads: a header can hang a reader, or kill it, as well as pictures can.
-    limits = limits_of(allowance, lambda item: item.clip)
-    outcomes = engine.run(header, todo, workers=workers, limits=limits)
+    limits = limits_of(allowance, attrgetter("clip"))
+    how: dict[str, Any] = {"limits": limits, "cluster": cluster}
+    outcomes = engine.run(header, todo, workers=workers, **how)
     for done, outcome in enumerate(outcomes, start=1):
         item = outcome.job
         known = replace(item, header=outcome.result, fault=outcome.fault)
@@ -282,6 +277,8 @@ def check_room(
     Raises:
         InputError: if they do not fit.
     """
+    if isinstance(folder, Remote):  # has room, and one sample after the other is sent
+        return
     needed = [0 if item.sample.exists() else n_bytes(item) for item in usable]
     free = shutil.disk_usage(folder).free - ROOM_LEFT
     if sum(needed) > free:

@@ -15,6 +15,7 @@ from fmrgb.lr_search import Found, Plan, search
 from fmrgb.manifest import Row
 from fmrgb.material import Material, parted
 from fmrgb.metrics import Predictions, pool, score, spread
+from fmrgb.ranks import from_first, join, n_processes
 from fmrgb.report import Story, write_report
 from fmrgb.run_folder import keep_audit, keep_choices, refuse_used
 from fmrgb.splits import folds, sources
@@ -91,10 +92,9 @@ def run(
         ManifestError: if the clips cannot be split.
         TrainingError: if they cannot be trained on.
     """
-    if not resume:
-        refuse_used(folder)
+    _begin(settings, folder, resume)
     shares: dict[str, Any] = {"test_size": test_size, "val_size": val_size}
-    rows = parted(material, **shares, seed=settings.seed)
+    rows = from_first(lambda: parted(material, **shares, seed=settings.seed))
     if material.chosen["split"]:
         shares = {}
     how: dict[str, Any] = {"quiet": quiet, "resume": resume, "say": say, "plan": plan}
@@ -134,9 +134,9 @@ def run_folds(
         ManifestError: if the clips cannot be split.
         TrainingError: if they cannot be trained on.
     """
-    if not resume:
-        refuse_used(folder)
-    cuts = folds(material.rows, n_folds, val_size=val_size, seed=settings.seed)
+    _begin(settings, folder, resume)
+    known = material.rows, n_folds
+    cuts = from_first(lambda: folds(*known, val_size=val_size, seed=settings.seed))
     shares = {"folds": n_folds, "val_size": val_size}
     how: dict[str, Any] = {"quiet": quiet, "resume": resume, "say": say, "plan": plan}
     runs = []
@@ -157,7 +157,15 @@ def run_folds(
         facts=_facts(material, count(material.rows, sources(material.rows))),
         warnings=runs[0].warnings,
     )
-    return Folds(runs, scores["test"], write_report(folder, story))
+    report = from_first(lambda: write_report(folder, story))
+    return Folds(runs, scores["test"], report)
+
+
+def _begin(settings: Settings, folder: Path, resume: bool) -> None:
+    """Meet the other processes, if there are any; see that the folder may be used."""
+    join(settings.devices, settings.nodes, settings.strategy)
+    if not resume:
+        from_first(lambda: refuse_used(folder))
 
 
 def _run_split(
@@ -172,17 +180,47 @@ def _run_split(
     say: Callable[[str], None] | None,
     plan: Plan | None,
 ) -> Run:
-    """Train and judge on rows that carry their splits."""
-    known = _audited(material, settings, rows, say)
+    """Train and judge on rows that carry their splits.
+
+    Of several processes the first one does all but the training.
+    """
     how: dict[str, Any] = {"folder": folder, "recipe": material.recipe, "quiet": quiet}
+    n = n_processes()
+
+    def prepare() -> tuple[Audit, Found | None]:
+        known = _audited(material, settings, rows, say, n)
+        settled = replace(settings, precision=known.trial.precision)
+        found = search(rows, material.view, settled, plan=plan, **how) if plan else None
+        chosen = _choices(material, _with(settings, found), shares, plan)
+        keep_choices(folder, rows, {**chosen, "samples": material.recipe})
+        keep_audit(folder, known.as_dict())
+        return known, found
+
+    known, found = from_first(prepare)
+    settings = _with(settings, found)
     settled = replace(settings, precision=known.trial.precision)
-    found = search(rows, material.view, settled, plan=plan, **how) if plan else None
-    values = found.values if found else {}
-    settings, settled = replace(settings, **values), replace(settled, **values)
-    chosen = _choices(material, settings, shares, plan)
-    keep_choices(folder, rows, {**chosen, "samples": material.recipe})
-    keep_audit(folder, known.as_dict())
     trained = train(rows, material.view, settled, resume=resume, **how)
+    chosen = _choices(material, settings, shares, plan)
+    result = material, settings, rows, trained, chosen, known, found, folder
+    return from_first(lambda: _judged(*result))
+
+
+def _with(settings: Settings, found: Found | None) -> Settings:
+    """Return the settings with what was found, if there was a search."""
+    return replace(settings, **found.values) if found else settings
+
+
+def _judged(
+    material: Material,
+    settings: Settings,
+    rows: Sequence[Row],
+    trained: Trained,
+    chosen: dict[str, Any],
+    known: Audit,
+    found: Found | None,
+    folder: Path,
+) -> Run:
+    """Ask the best weights about the clips that were kept back; write the report."""
     told = _judge(trained.best, rows, settings.batch_size)
     scores = {name: score(predictions) for name, predictions in told.items()}
     begun_with = trained.taken.lines() if trained.taken else []
@@ -212,11 +250,11 @@ def _audited(
     settings: Settings,
     rows: Sequence[Row],
     say: Callable[[str], None] | None,
+    processes: int,
 ) -> Audit:
     """Look at the data and try a few steps; tell what was found."""
-    known = audit(
-        rows, material.view, settings, recipe=material.recipe, notes=material.notes
-    )
+    how: dict[str, Any] = {"notes": material.notes, "processes": processes}
+    known = audit(rows, material.view, settings, recipe=material.recipe, **how)
     if say:
         for line in known.short():
             say(line)

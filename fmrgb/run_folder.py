@@ -5,17 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities import rank_zero_only
-
 from fmrgb.alone import LOCK
 from fmrgb.errors import InputError
 from fmrgb.files import make_folder, shown, whole_file
 from fmrgb.manifest import Row, write_manifest
+from fmrgb.ranks import first_process
 
-
-def first_process() -> bool:
-    """Tell whether this process speaks and asks for all that train together."""
-    return not getattr(rank_zero_only, "rank", 0)
+# Of a run that is resumed these may be others: they change its pace, not its numbers.
+PACE = ("devices", "nodes", "strategy", "workers", "checkpoint_minutes")
 
 
 def refuse_used(folder: Path) -> None:
@@ -47,7 +44,7 @@ def keep_choices(folder: Path, rows: Sequence[Row], chosen: dict[str, Any]) -> N
     if known.is_file():
         before = json.loads(known.read_text())
         now = json.loads(json.dumps(chosen))
-        if other := [k for k in now if before.get(k) != now[k]]:
+        if other := [k for k in now if before.get(k) != now[k] and k not in PACE]:
             told = ", ".join(f"{k} {before.get(k)} there, {now[k]} now" for k in other)
             raise InputError(
                 f"{shown(folder)} was begun with other choices: {told}; repeat them to "

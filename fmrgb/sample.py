@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fmrgb.errors import ProgramMissingError, SampleError
+from fmrgb.errors import FmrgbError, ProgramMissingError, SampleError
 from fmrgb.files import shown, special, whole_file
+from fmrgb.ondisk import on_disk
+from fmrgb.packed import stretch_of
 from fmrgb.plain import load_plain
 from fmrgb.pt_file import PtFile
 from fmrgb.stack import PICTURE_PLANES, stack
@@ -32,14 +34,8 @@ MOST_CHANNELS = 64  # each is as large as the picture when it is read
 LONGEST_LABEL = 1000  # characters
 DENSE_FPS = np.float32(30)  # the first version's frames per second
 _NEEDED = (
-    "visual",
-    "sound",
-    "channels",
-    "times",
-    "has_sound",
-    "silent",
-    "label",
-    "meta",
+    *("visual", "sound", "channels", "times"),
+    *("has_sound", "silent", "label", "meta"),
 )
 
 Levels = NDArray[np.uint8]
@@ -151,7 +147,7 @@ def load_sample(path: Path) -> Sample:
     """Open a sample by memory map; pixels are read when they are asked for.
 
     A bare tensor [T, H, W, C] with levels 0 to 255, as the first version wrote, is read
-    too: its label is its folder's name.
+    too: its label is its folder's name. `shard.tar/label/x.pt` is one that is packed.
 
     Raises:
         SampleError: if the file is not whole, not a sample, or would run code.
@@ -195,12 +191,16 @@ def load_sample(path: Path) -> Sample:
 def _load(path: Path) -> Any:
     _need_torch(path)
     name = shown(path)
-    if path.is_dir():
+    lies = stretch_of(path)
+    if lies.file.is_dir():
         raise SampleError(f"expected a .pt sample, got the folder {name}")
-    if kind := special(path):
+    if kind := special(lies.file):
         raise SampleError(f"{name} is a {kind}, not a file; leave it out")
     try:
-        return load_plain(path, mmap=True)
+        with on_disk(lies.file) as file:
+            return load_plain(file, mmap=True, start=lies.start, size=lies.size)
+    except FmrgbError:  # a store that does not answer says nothing of the sample
+        raise
     except FileNotFoundError:
         raise SampleError(f"no such sample: {name}") from None
     except pickle.UnpicklingError as error:

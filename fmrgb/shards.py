@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmrgb.address import place
 from fmrgb.build import write_failed
 from fmrgb.cells import read_csv
 from fmrgb.errors import InputError, ManifestError
@@ -60,7 +61,7 @@ def merge(folder: Path) -> Merged:
         rows += mine
         if (list_ := folder / shard.named("failed.csv")).exists():
             records = read_csv(list_, ("path", "reason"))
-            failed |= {Path(record["path"]): record["reason"] for record in records}
+            failed |= {place(record["path"]): record["reason"] for record in records}
     if len(options) > 1:
         one, other = list(options.values())[:2]
         raise ManifestError(

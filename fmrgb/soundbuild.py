@@ -14,6 +14,7 @@ from fmrgb.made import excerpt_of, row_of, up_to_date
 from fmrgb.manifest import Row
 from fmrgb.media import read_sound
 from fmrgb.names import FEATURE_COLUMNS, FEATURE_NAMES, window_path
+from fmrgb.ondisk import on_disk, scratch_of
 from fmrgb.preflight import Found
 from fmrgb.recipe import Recipe
 from fmrgb.sample import Sample, load_sample, save_sample
@@ -36,7 +37,13 @@ def make_sound_samples(job: tuple[Found, Recipe]) -> tuple[list[Row], int]:
     Raises:
         MediaError: if the sound cannot be read, or is shorter than half a window.
     """
-    item, recipe = job
+    item = job[0]
+    # Of a file of a store with many pieces in it the copy stays for the next one.
+    with on_disk(item.clip, keep=item.excerpt is not None):
+        return _made(*job)
+
+
+def _made(item: Found, recipe: Recipe) -> tuple[list[Row], int]:
     before, checksum = stamp(item.clip), sha256(item.clip)
     there = _there(item, recipe, checksum)
     if there:
@@ -104,7 +111,8 @@ def _heard(item: Found, rate: int) -> Sound:
 
     if item.excerpt and item.excerpt.piece:
         return item.excerpt.of(again(item.clip), again)
-    sound = read_sound(item.clip, rate=rate, scratch=item.sample.parent)
+    scratch = scratch_of(item.sample.parent)
+    sound = read_sound(item.clip, rate=rate, scratch=scratch)
     return item.excerpt.of(sound, again) if item.excerpt else sound
 
 

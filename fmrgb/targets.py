@@ -8,6 +8,7 @@ from fmrgb.fence import Fence
 from fmrgb.files import find_files, shown
 from fmrgb.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
 from fmrgb.names import SAMPLE, copy_path
+from fmrgb.packed import shard_of
 
 LIST = ".csv"
 
@@ -45,7 +46,7 @@ def find_targets(
         if not paths:
             raise InputError(f"{shown(target)} lists no clip")
         return paths
-    if not target.exists():
+    if not target.exists() and not shard_of(target):
         raise InputError(f"no such file or folder: {shown(target)}")
     return [target]
 

@@ -12,6 +12,7 @@ from fmrgb.fields import (
     check_at_least,
     frame_count,
     frame_size,
+    location,
     needed,
     option,
     outside_switch,
@@ -19,6 +20,7 @@ from fmrgb.fields import (
 )
 from fmrgb.model_options import MODEL_NAMES, TIMM, Fusion, ModelSize, model_name
 from fmrgb.options import ToolOptions, WorkerOptions
+from fmrgb.store_options import StoreOptions
 
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 ExportFormat = Literal["onnx", "torch"]
@@ -41,10 +43,12 @@ def searched_names(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(ToolOptions):
+class TrainOptions(StoreOptions, ToolOptions):
     """Train a classifier on samples; leave a run folder with weights and a report."""
 
-    data: Path = needed("a manifest (CSV) or a folder <label>/<sample>.pt")
+    data: Path = needed(
+        "a manifest (CSV) or a folder <label>/<sample>.pt, also at an address", location
+    )
     output: Path = option(Path("run"), "run folder to write; must be new or empty")
     outside: bool = outside_switch()
     dry_run: bool = switch("only audit the data and try one batch; write nothing")
@@ -52,6 +56,7 @@ class TrainOptions(ToolOptions):
         None,
         "CSV with path and --label_column; its labels replace those of --data, samples "
         "it does not name are left out",
+        location,
         said="those of --data",
     )
     label_column: str = option(
@@ -61,6 +66,7 @@ class TrainOptions(ToolOptions):
         None,
         "manifest whose split column to use, like the split.csv of a run to repeat; "
         "--test_size and --val_size are not used then",
+        location,
         said="made by --seed",
     )
     learnmethod: str = option(
@@ -101,7 +107,11 @@ class TrainOptions(ToolOptions):
     balance: bool = switch(
         "let every class count the same in the loss, however many its clips are"
     )
-    batch_size: int = option(20, "clips per step")
+    batch_size: int = option(
+        20,
+        "clips per step, in all processes together: more processes take smaller parts, "
+        "and learn the same",
+    )
     accumulate: int = option(1, "steps per update of the weights")
     precision: Precision = option(
         "auto",
@@ -162,16 +172,22 @@ class TrainOptions(ToolOptions):
     )
     storage: Optional[str] = option(
         None,
-        "file, or URL of a database, that keeps them; several processes may share it",
+        "file, or URL of a database, that keeps them; processes that share it, on any "
+        "machine, share the trials, may come and go, and end with the same values",
         said="a file in --output",
     )
     seed: int = option(0, "seed of split, weights, shuffling and changes")
     resume: bool = switch("go on where a killed run in --output stopped")
+    checkpoint_minutes: float = option(
+        10.0, "write last.ckpt in the midst of an epoch too, so often; 0 at every step"
+    )
     workers: int = option(0, "processes that load samples besides the main one")
     devices: str = option(
-        "1", "how many GPUs (or processes) to train on, per machine; auto is all"
+        "1",
+        "how many GPUs (or processes) to train on, per machine; auto is all; torchrun "
+        "and SLURM start as many themselves",
     )
-    nodes: int = option(1, "machines that train together")
+    nodes: int = option(1, "machines that train together, on one --output")
     strategy: str = option("auto", "how devices share the work, as Lightning names it")
 
     def __post_init__(self) -> None:
@@ -179,6 +195,7 @@ class TrainOptions(ToolOptions):
         check_at_least(self, 1, "epochs", "patience", "batch_size", "frames")
         check_at_least(self, 1, "accumulate", "nodes")
         check_at_least(self, 0, "seed", "workers", "weight_decay", "gain")
+        check_at_least(self, 0, "checkpoint_minutes")
         shares = ("crop", "jitter", "shift", "flip", "brightness", "noise", "mask")
         for name in (*shares, "sense_dropout"):
             share, most = getattr(self, name), 0.9 if name in shares[:3] else 1
@@ -211,17 +228,21 @@ class TrainOptions(ToolOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(WorkerOptions):
+class EvaluateOptions(StoreOptions, WorkerOptions):
     """Judge a trained model on labelled samples or clips; compare it with another."""
 
     model: Path = needed("a checkpoint, like run/best.ckpt")
     data: Optional[Path] = option(
-        None, "a manifest (CSV) or a folder <label>/<sample>.pt", said="--raw is given"
+        None,
+        "a manifest (CSV) or a folder <label>/<sample>.pt, also at an address",
+        location,
+        said="--raw is given",
     )
     raw: Optional[Path] = option(
         None,
         "CSV of clips (mp4 and others) with path, label and perhaps group, the source "
         "recording; they are prepared as predict does",
+        location,
         said="--data is given",
     )
     outside: bool = outside_switch()

@@ -13,7 +13,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
@@ -23,16 +22,24 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from fmrgb.arena import freed_memory_is_kept
-from fmrgb.callbacks import Bar, History, SeedOfEpoch, WholeFiles, only_our_words
+from fmrgb.blocks import blocks_of
+from fmrgb.callbacks import (
+    Bar,
+    History,
+    InEpoch,
+    SeedOfEpoch,
+    WholeFiles,
+    only_our_words,
+)
 from fmrgb.card import Card, View
 from fmrgb.errors import TrainingError
-from fmrgb.files import shown
 from fmrgb.learner import Learner, Settings
 from fmrgb.loader import ClipSet, batches, class_weights, statistics, untrimmed
 from fmrgb.manifest import Row
-from fmrgb.plain import load_plain
 from fmrgb.precision import choose_precision
 from fmrgb.pretrained import Taken
+from fmrgb.ranks import explained, from_first, join, n_processes
+from fmrgb.resume import Begun, is_over, resumable
 from fmrgb.trial import ctrl_c_goes_on, or_what_would_fit
 
 CLIP_GRADIENT = 1.0  # largest norm of a step's gradient
@@ -64,7 +71,8 @@ def train(
 ) -> Trained:
     """Train one model on the rows marked train, stopping by those marked val.
 
-    Normalisation comes from the training rows alone; test rows are not touched.
+    Normalisation comes from the training rows alone; test rows are not touched. Several
+    processes train on the same rows, batch by batch, each on its part of a batch.
 
     Args:
         rows: samples, each with its split.
@@ -73,32 +81,31 @@ def train(
         folder: run folder; gets best.ckpt, last.ckpt, metrics.csv and events.
         recipe: how the samples were built; kept in the checkpoint.
         quiet: show no progress bar.
-        resume: go on where a killed training in `folder` stopped, to the same numbers
-            that it would have come to.
+        resume: go on where a killed training in `folder` stopped, in the midst of an
+            epoch too, to the same numbers that it would have come to.
         callbacks: who else is told of its epochs.
 
     Raises:
         TrainingError: if a split is empty, the loss is no number, or memory runs out.
     """
+    join(settings.devices, settings.nodes, settings.strategy)
     parts = _parts(rows, view)
     L.seed_everything(settings.seed, workers=True, verbose=False)
     # Numbers near zero make some processors a hundred times slower.
     torch.set_flush_denormal(True)
     start = time.perf_counter()
-    card = make_card(parts["train"], settings, recipe or {})
+    card = from_first(lambda: make_card(parts["train"], settings, recipe or {}))
     weights = class_weights(parts["train"]) if settings.balance else None
     last = folder / "last.ckpt"
-    begun: list[dict[str, float]] = []
-    if resume and last.is_file():
-        begun, precision = resumable(last)
-        settings = replace(settings, precision=precision)
+    begun = from_first(lambda: resumable(last) if resume and last.is_file() else None)
+    if begun:
+        settings = replace(settings, precision=begun.precision)
     learner = Learner(card, settings, weights)
-    if begun and is_over(begun, settings):
-        best, history = folder / "best.ckpt", begun
+    if begun and is_over(begun.history, settings):
+        best, history = folder / "best.ckpt", begun.history
     else:
-        start_from = last if begun else None
         best, history = or_what_would_fit(
-            lambda: _fit(learner, parts, folder, quiet, start_from, callbacks),
+            lambda: _fit(learner, parts, folder, quiet, begun, callbacks),
             lambda: Learner(card, settings, weights),
             settings.batch_size,
         )
@@ -167,7 +174,7 @@ def _fit(
     parts: dict[str, ClipSet],
     folder: Path,
     quiet: bool,
-    start_from: Path | None,
+    begun: Begun | None,
     others: Sequence[Callback],
 ) -> tuple[Path, list[dict[str, float]]]:
     settings = learner.settings = _settled(learner)
@@ -179,17 +186,20 @@ def _fit(
         folder, "last", save_on_train_epoch_end=True, enable_version_counter=False
     )
     stopper = EarlyStopping("val_loss", patience=settings.patience, check_finite=True)
-    loaders = _loaders(parts, settings)
+    loaders = _loaders(parts, settings, begun)
+    if n_processes() > 1:
+        learner.share_with(loaders["train"].batch_sampler)
     mean = _averaging(math.ceil(len(loaders["train"]) / settings.accumulate))
     seeds = SeedOfEpoch(settings.seed)
-    callbacks = [seeds, mean, history, stopper, *others, best, last]
+    within = InEpoch(folder / "last.ckpt", settings)
+    callbacks = [seeds, mean, history, stopper, *others, within, best, last]
     with only_our_words(), ctrl_c_goes_on(), freed_memory_is_kept():
         trainer = _trainer(settings, folder, callbacks + ([] if quiet else [Bar()]))
         trainer.fit(
             learner,
             loaders["train"],
             loaders["val"],
-            ckpt_path=start_from,
+            ckpt_path=folder / "last.ckpt" if begun else None,
             weights_only=True,
         )
     if best.best_model_score is None or not best.best_model_score.isfinite():
@@ -208,7 +218,7 @@ def _settled(learner: Learner) -> Settings:
         known.precision,
         learner.net,
         known.batch_size,
-        alone=known.devices == "1" and known.nodes == 1,
+        alone=n_processes() == 1,
     )
     return replace(known, precision=precision)
 
@@ -222,7 +232,7 @@ def _trainer(
         TrainingError: if there are no such devices or there is no such strategy.
     """
     precision: Any = settings.precision  # Lightning lists the words it takes
-    try:
+    with explained(settings.devices, settings.nodes, settings.strategy):
         return L.Trainer(
             max_epochs=settings.epochs,
             callbacks=list(callbacks),
@@ -234,17 +244,13 @@ def _trainer(
             devices=settings.devices,
             num_nodes=settings.nodes,
             strategy=settings.strategy,
+            use_distributed_sampler=False,  # our loaders know their part
             enable_progress_bar=any(isinstance(c, Bar) for c in callbacks),
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             deterministic="warn",
         )
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        raise TrainingError(
-            f"--devices {settings.devices}, --nodes {settings.nodes}, --strategy "
-            f"{settings.strategy}: {error}"
-        ) from error
 
 
 def _averaging(steps_per_epoch: int) -> EMAWeightAveraging:
@@ -256,40 +262,21 @@ def _averaging(steps_per_epoch: int) -> EMAWeightAveraging:
     return EMAWeightAveraging(decay=1 - 1 / (AVERAGED_EPOCHS * steps_per_epoch))
 
 
-def is_over(history: Sequence[dict[str, float]], settings: Settings) -> bool:
-    """Tell whether a training with this history would not go on."""
-    losses = [row["val_loss"] for row in history]
-    since_best = len(losses) - 1 - losses.index(min(losses))
-    return len(losses) >= settings.epochs or since_best >= settings.patience
-
-
-def resumable(checkpoint: Path) -> tuple[list[dict[str, float]], str]:
-    """Return the history and the precision that a checkpoint of a run holds.
-
-    Raises:
-        TrainingError: if it is damaged, would run code, or holds none of a run.
-    """
-    try:
-        content = load_plain(checkpoint)
-        rows = content["callbacks"][History.__qualname__]["rows"]
-        history = [{str(k): float(v) for k, v in row.items()} for row in rows]
-        if not all("val_loss" in row for row in history):
-            raise ValueError("its history names no val_loss")
-        return history, str(content["precision"])
-    except Exception as error:  # damaged bytes make the unpickler raise anything at all
-        raise TrainingError(
-            f"{shown(checkpoint)} cannot be resumed from: {error}; train anew"
-        ) from error
-
-
-def _loaders(parts: dict[str, ClipSet], settings: Settings) -> dict[str, Any]:
-    return {
+def _loaders(
+    parts: dict[str, ClipSet], settings: Settings, begun: Begun | None
+) -> dict[str, Any]:
+    loaders = {
         name: batches(
             clips,
             batch_size=settings.batch_size,
             shuffle=name == "train",
             seed=settings.seed,
             workers=settings.workers,
+            blocks=blocks_of(clips.rows) if name == "train" else (),
         )
         for name, clips in parts.items()
     }
+    if begun:
+        order: Any = loaders["train"].batch_sampler
+        order.go_on(begun.epoch, begun.batches)
+    return loaders

@@ -23,6 +23,7 @@ from fmrgb.errors import TrainingError
 from fmrgb.learner import Learner, Settings
 from fmrgb.memory import free_memory, is_out_of_memory, let_go, peak_of_process
 from fmrgb.precision import choose_precision
+from fmrgb.ranks import n_processes
 
 STEPS = 3  # the first is slower: what it reserves is used again
 LONG_STEP = 2.0  # s; from here on one step will do
@@ -222,6 +223,11 @@ def or_what_would_fit(
         if not is_out_of_memory(error):
             raise
         said = str(error).splitlines()[0] if str(error) else "MemoryError"
+        if n_processes() > 1:  # the others wait, and cannot try what fits
+            raise TrainingError(
+                f"a process has no memory left for its part of a batch of {batch_size} "
+                f"clips; give a smaller --batch_size ({said})"
+            ) from error
     # Here the error is gone, and with it all that its traceback held.
     fits = largest_fitting(make, batch_size)
     card = make().net.card

@@ -20,6 +20,12 @@ def who(number: int) -> tuple[int, int]:
     return number, os.getpid()
 
 
+def who_slowly(number: int) -> tuple[int, int]:
+    """Return the same after a while, so that one process cannot do all."""
+    time.sleep(0.03)
+    return who(number)
+
+
 def fail_on_odd(number: int) -> int:
     """Refuse odd numbers in three ways."""
     if number % 6 == 1:

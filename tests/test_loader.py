@@ -13,14 +13,13 @@ from fmrgb.card import View
 from fmrgb.errors import TrainingError
 from fmrgb.loader import (
     ClipSet,
-    Shuffled,
     batches,
     class_weights,
     readable,
-    seed_of_epoch,
     statistics,
 )
 from fmrgb.manifest import Row
+from fmrgb.order import Order
 from fmrgb.sample import Sample, save_sample
 from fmrgb.seen import choose_view, view_of
 
@@ -228,7 +227,7 @@ def test_a_plane_that_never_varies_is_not_stretched(tmp_path):
 @pytest.mark.parametrize(
     ("n_clips", "batch_size", "shuffle", "sizes"),
     [
-        (5, 2, True, [2, 2]),  # a last batch of one is left out of training
+        (5, 2, True, [2, 3]),  # in training a last batch of one joins the one before
         (5, 2, False, [2, 2, 1]),
         (5, 3, True, [3, 2]),
         (4, 2, True, [2, 2]),
@@ -236,7 +235,7 @@ def test_a_plane_that_never_varies_is_not_stretched(tmp_path):
         (3, 1, True, [1, 1, 1]),
     ],
 )
-def test_only_a_last_batch_of_one_is_dropped(
+def test_every_clip_is_served_and_none_trains_alone(
     monkeypatch, n_clips, batch_size, shuffle, sizes
 ):
     monkeypatch.setattr(loader, "load_sample", lambda path: tiny.sample())
@@ -250,10 +249,10 @@ def test_only_a_last_batch_of_one_is_dropped(
 def order(clips: ClipSet, seed: int, workers: int = 0) -> list[int]:
     """Return the numbers of the rows in the order of two passes."""
     served = batches(clips, batch_size=4, shuffle=True, seed=seed, workers=workers)
-    assert isinstance(served.sampler, Shuffled)
+    assert isinstance(served.batch_sampler, Order)
     seen: list[int] = []
     for epoch in range(2):
-        served.sampler.set_epoch(epoch)
+        served.batch_sampler.set_epoch(epoch)
         seen += [int(n) for *_, numbers in served for n in numbers]
     return seen
 
@@ -297,12 +296,6 @@ def test_all_classes_together_weigh_the_same():
     weights = class_weights(ClipSet(rows, ("bright", "dark", "none"), tiny.VIEW))
     assert weights == pytest.approx([8 / (2 * 2), 8 / (2 * 6), 0])
     assert sum(weights[label == "dark"] for label in labels) == pytest.approx(8)
-
-
-def test_neighbouring_seeds_epochs_and_steps_do_not_meet():
-    triples = [(s, e, n) for s in range(5) for e in range(5) for n in range(1, 5)]
-    assert len({seed_of_epoch(*triple) for triple in triples}) == len(triples)
-    assert seed_of_epoch(1, 2, 3) == seed_of_epoch(1, 2, 3)
 
 
 def test_a_clip_without_sound_says_nothing_of_what_sound_is_like(tmp_path):

@@ -298,6 +298,50 @@ def test_a_killed_training_goes_on_to_the_same_numbers_and_weights(
 
 
 @pytest.mark.parametrize(
+    ("settings", "step"),
+    [
+        (replace(QUICK, epochs=3, batch_size=2), 1),  # the first epoch's last but two
+        (replace(QUICK, epochs=3, batch_size=2), 6),
+        (replace(QUICK, epochs=3, batch_size=3, model="vivit"), 4),
+        (replace(QUICK, epochs=3, batch_size=2, accumulate=2), 6),
+        (replace(QUICK, epochs=2, batch_size=2, usescheduler=False), 2),
+    ],
+)
+def test_a_training_killed_in_the_midst_of_an_epoch_goes_on_there(
+    rows, tmp_path, monkeypatch, settings, step
+):
+    settings = replace(settings, checkpoint_minutes=0)
+    whole = fit(tmp_path / "whole", rows, settings)
+    steps: list[int] = []
+    plain = callbacks.InEpoch.on_train_batch_start
+
+    def die(self, trainer, module, *rest):
+        plain(self, trainer, module, *rest)
+        if len(steps) == step:
+            raise Killed
+        steps.append(trainer.current_epoch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(callbacks.InEpoch, "on_train_batch_start", die)
+        with pytest.raises(Killed):
+            fit(tmp_path / "run", rows, settings)
+    again: list[int] = []
+
+    def count(self, trainer, module, *rest):
+        plain(self, trainer, module, *rest)
+        again.append(trainer.current_epoch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(callbacks.InEpoch, "on_train_batch_start", count)
+        done = train(
+            rows, tiny.VIEW, settings, folder=tmp_path / "run", quiet=True, resume=True
+        )
+    per_epoch = math.ceil(8 / settings.batch_size)
+    assert len(steps) + len(again) == settings.epochs * per_epoch, "none is done twice"
+    assert_same(done, whole)
+
+
+@pytest.mark.parametrize(
     "other",
     [
         {"accumulate": 2, "batch_size": 2, "balance": True},

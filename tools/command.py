@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Any, NoReturn, TypeVar
 from argparse_dataclass import ArgumentParser
 from fmrgb_tools import stopping
 
+from fmrgb.address import Remote, looks_remote
+from fmrgb.cache import BOUND_VARIABLE, FOLDER_VARIABLE
 from fmrgb.errors import FmrgbError, InputError
 from fmrgb.files import shown, special
 from fmrgb.log import to_file
@@ -83,6 +86,12 @@ def run_tool(
             options = parser.parse_args(words)
         except ValueError as error:  # from the options' own __post_init__
             parser.error(str(error))
+        for flag, value in vars(options).items():
+            if isinstance(value, Path) and _is_foreign(value):
+                parser.error(
+                    f"--{flag} takes a path of this machine's disk, and no address"
+                )
+        _use_cache(options)
         _refuse_pipes(options)
         with to_file(getattr(options, "log_file", None), name):
             return work(options)
@@ -99,10 +108,25 @@ def run_tool(
         return FAILED
 
 
+def _is_foreign(path: Path) -> bool:
+    """Tell whether an address was read as a path, by an option that takes none."""
+    return looks_remote(path) and not isinstance(path, Remote)
+
+
+def _use_cache(options: object) -> None:
+    """Keep copies where the options say; other processes learn it as this one does."""
+    if folder := getattr(options, "cache", None):
+        os.environ[FOLDER_VARIABLE] = os.path.abspath(folder)
+    if most := getattr(options, "cache_gb", None):
+        os.environ[BOUND_VARIABLE] = str(most)
+
+
 def _refuse_pipes(options: object) -> None:
     """Raise InputError if an option names what might be read for ever."""
     for name, value in vars(options).items():
-        if isinstance(value, Path) and (kind := special(value)) and name not in WRITTEN:
+        if not isinstance(value, Path) or isinstance(value, Remote):
+            continue
+        if (kind := special(value)) and name not in WRITTEN:
             raise InputError(
                 f"--{name}: {shown(value)} is a {kind}; give a file or a folder"
             )

@@ -3,9 +3,12 @@
 Example: python tools/create_fmrgbdata.py --target clips --size 64 --frames 32
 Example: python tools/create_fmrgbdata.py --target sounds --soundpicture logmel,mfcc
 Example: python tools/create_fmrgbdata.py --target clips --frames 32 --shard 3/8
+Example: python tools/create_fmrgbdata.py --target clips --engine ray --address auto
 """
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +28,27 @@ if TYPE_CHECKING:
     from fmrgb.build import Built
     from fmrgb.names import Shard
     from fmrgb.preflight import Survey
+    from fmrgb.ray_engine import Cluster
     from fmrgb.recipe import Recipe
 
 
 def work(options: BuildOptions) -> int:
     """Survey the clips, print the table, build what can be built."""
+    with _cluster(options) as cluster:
+        return _build(options, cluster)
+
+
+def _cluster(options: BuildOptions) -> "AbstractContextManager[Cluster | None]":
+    """Join the Ray cluster that is asked for, if any."""
+    if options.engine == "local":
+        return nullcontext()
+    from fmrgb.ray_engine import joined
+
+    memory = options.clip_memory and options.clip_memory << 20
+    return joined(options.address, workers=options.workers, memory=memory)
+
+
+def _build(options: BuildOptions, cluster: "Cluster | None") -> int:
     from fmrgb.alone import alone
     from fmrgb.build import build
     from fmrgb.files import shown
@@ -40,9 +59,11 @@ def work(options: BuildOptions) -> int:
     output = options.output
     recipe = recipe_of(options)
     shard = Shard(*options.shard) if options.shard else None
-    surveyed = survey_of(options, recipe, shard)
+    surveyed = survey_of(options, recipe, shard, cluster)
     print("\n".join(table(surveyed)), file=sys.stderr if options.json else sys.stdout)
     folder = output or _own_folder(options.target)
+    if cluster:
+        cluster.needs(folder)
     with alone(folder, shard), counter("clips") as progress:
         built = build(
             surveyed,
@@ -50,7 +71,8 @@ def work(options: BuildOptions) -> int:
             folder=folder,
             shard=shard,
             workers=options.workers,
-            allowance=allowance(options),
+            allowance=_allowance(options, cluster),
+            cluster=cluster,
             progress=progress,
         )
     tell_set_aside(built.failed)
@@ -65,16 +87,21 @@ def work(options: BuildOptions) -> int:
 
 
 def survey_of(
-    options: BuildOptions, recipe: "Recipe", shard: "Shard | None"
+    options: BuildOptions,
+    recipe: "Recipe",
+    shard: "Shard | None",
+    cluster: "Cluster | None",
 ) -> "Survey":
     """Read the headers of all clips, or of those of a set of spoken words."""
     from fmrgb.keywords import read_keywords
     from fmrgb.preflight import survey, survey_items
 
     how: dict[str, Any] = {"output": options.output, "workers": options.workers}
-    how["shard"] = shard
+    how |= {"shard": shard, "cluster": cluster}
+    if cluster:
+        cluster.needs(options.target)
     with counter("headers") as progress:
-        how |= {"allowance": allowance(options), "progress": progress}
+        how |= {"allowance": _allowance(options, cluster), "progress": progress}
         if options.words:
             drawn: dict[str, Any] = {"noisy": options.noisy, "seed": options.seed}
             items = read_keywords(options.target, options.words, **drawn)
@@ -82,6 +109,14 @@ def survey_of(
         by_sound = recipe.soundpicture is not None
         groups = options.groups
         return survey(options.target, groups=groups, by_sound=by_sound, **how)
+
+
+def _allowance(options: BuildOptions, cluster: "Cluster | None") -> Any:
+    """Return what every clip may take on the machine that works on it."""
+    known = allowance(options)
+    if known and cluster and cluster.elsewhere:  # where --workers says nothing
+        return replace(known, workers=None)
+    return known
 
 
 def recipe_of(options: BuildOptions) -> "Recipe":

@@ -13,6 +13,7 @@ TOOLS = {
     "delete_not_resized": "delete mp4s whose smaller copy is proved sound",
     "create_fmrgbdata": "turn clips into samples and a manifest",
     "merge": "make one manifest of the shares that several machines made",
+    "pack": "pack samples into shards, for sets too large for files of their own",
     "pair": "join pictures, sounds and texts by label to samples, some with gaps",
     "delete_allmp4": "delete mp4s whose sample is proved sound",
     "check": "prove samples anew, against their checksums and clips; find orphans",

@@ -40,11 +40,12 @@ def work(options: PredictOptions) -> int:
 
 def judge(opened: "Opened", options: PredictOptions) -> int:
     """Judge files, print the answers, write what there is to write."""
+    from fmrgb.address import place
     from fmrgb.files import shown
     from fmrgb.judging import Wishes, as_dict, judge_files
     from fmrgb.targets import find_targets
 
-    target = Path(options.target)
+    target = place(options.target)
     paths = find_targets(
         target,
         with_sound=bool(opened.card.view.sound),

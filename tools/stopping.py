@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 BY_SIGNAL = 128  # plus the number of the signal is the exit status, as shells have it
+FIRST = "FMRGB_FIRST_PROCESS"  # environment variable, set by fmrgb.ranks
 GRACE_S = 5.0  # to clean up; then the process is ended by hand
 SAID = "stopped; what is finished is whole"
 # A closed terminal says SIGHUP, which Windows does not know.
@@ -76,8 +77,15 @@ def was_stopped() -> bool:
 def tell(name: str) -> int:
     """Write the one line; return the exit status, 130 after Ctrl-C."""
     _told.append(True)
-    print(f"{name}: {SAID}", file=sys.stderr)
+    if _speaks():
+        print(f"{name}: {SAID}", file=sys.stderr)
     return BY_SIGNAL + (_heard[0] if _heard else signal.SIGINT)
+
+
+def _speaks() -> bool:
+    """Tell whether this process is alone, or the first of those that train together."""
+    started = os.environ.get(FIRST, "") in ("", str(os.getpid()))
+    return started and os.environ.get("RANK", "0") == "0"  # RANK is torchrun's
 
 
 def _hear(number: int, frame: FrameType | None) -> None:
@@ -121,7 +129,7 @@ def _end_now() -> NoReturn:
     for child in _children():
         with suppress(OSError):  # it has ended by itself
             os.kill(child, signal.SIGKILL)
-    if not _told:
+    if not _told and _speaks():
         os.write(2, f"{''.join(_name)}: {SAID}\n".encode())
     os._exit(BY_SIGNAL + _heard[0])
 

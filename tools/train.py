@@ -21,25 +21,51 @@ if TYPE_CHECKING:
 
 
 def work(options: TrainOptions) -> int:
+    """Train, in as many processes as are wanted; the first one speaks for all."""
+    from fmrgb.errors import FmrgbError
+    from fmrgb.ranks import FirstFailed, first_process, from_first, join, leave, or_lost
+    from fmrgb.run_folder import refuse_used
+
+    settings, failed = _settings(options), True
+    try:
+        if not options.dry_run:
+            join(options.devices, options.nodes, options.strategy)
+        with or_lost():
+            if not (options.resume or options.dry_run):
+                from_first(lambda: refuse_used(options.output))
+            status = _work(options, settings)
+        failed = False
+        return status
+    except FirstFailed:  # it has said why
+        return OK
+    except FmrgbError as error:
+        if first_process():
+            raise
+        _say(f"another process of those that train together: {error}")
+        return FAILED
+    finally:
+        leave(failed=failed)
+
+
+def _work(options: TrainOptions, settings: "Settings") -> int:
     """Split, train, judge, report; print the scores."""
     from fmrgb.alone import alone
     from fmrgb.callbacks import diverged
     from fmrgb.material import gather
+    from fmrgb.ranks import first_process, from_first
     from fmrgb.run import run, run_folds
-    from fmrgb.run_folder import first_process, refuse_used
 
-    if not (options.resume or options.dry_run):
-        refuse_used(options.output)
-    settings = _settings(options)
-    material = gather(
-        options.data,
-        labels=options.labels,
-        label_column=options.label_column,
-        given_split=options.split,
-        channels=options.channels,
-        frames=options.frames,
-        size=options.size,
-        outside=options.outside,
+    material = from_first(
+        lambda: gather(
+            options.data,
+            labels=options.labels,
+            label_column=options.label_column,
+            given_split=options.split,
+            channels=options.channels,
+            frames=options.frames,
+            size=options.size,
+            outside=options.outside,
+        )
     )
     if options.dry_run:
         return _dry_run(options, material, settings)

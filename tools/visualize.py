@@ -13,10 +13,13 @@ from fmrgb.options import VisualizeOptions
 def work(options: VisualizeOptions) -> int:
     """Draw the sample and name the files."""
     from fmrgb.files import shown
+    from fmrgb.packed import shard_of
     from fmrgb.visualise import draw
 
     target = options.target
-    folder = options.output or target.parent / f"{target.stem}_view"
+    packed = shard_of(target)  # beside the shard
+    home = packed[0].parent if packed else target.parent
+    folder = options.output or home / f"{target.stem}_view"
     written = draw(target, folder, options.source)
     show({"files": written}, [shown(path) for path in written], as_json=options.json)
     return OK

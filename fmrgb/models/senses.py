@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from fmrgb.card import ClipShape
 from fmrgb.models.classifier import Classifier
+from fmrgb.models.shared import SharedNorm
 
 FUSIONS = ("senses", "stack")
 ANSWERS = ("picture", "sound", "joint")
@@ -43,8 +44,20 @@ class Centred(nn.BatchNorm1d):
         return super().forward(features_BD)
 
 
-def normalise_(norm: nn.BatchNorm3d, maps_BCTHW: Tensor) -> None:
+def normalise_(norm: nn.BatchNorm3d | SharedNorm, maps_BCTHW: Tensor) -> None:
     """Do in place what a batch normalisation without weights does in training."""
+    mean_C, variance_C = (
+        norm.measured(maps_BCTHW)[:2]
+        if isinstance(norm, SharedNorm)
+        else _measured(norm, maps_BCTHW)
+    )
+    shape = (-1, 1, 1, 1)
+    scale_C = (variance_C + norm.eps).rsqrt().reshape(shape)
+    torch.addcmul(-mean_C.reshape(shape) * scale_C, maps_BCTHW, scale_C, out=maps_BCTHW)
+
+
+def _measured(norm: nn.BatchNorm3d, maps_BCTHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance [C]; let the running values follow them."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
@@ -59,9 +72,7 @@ def normalise_(norm: nn.BatchNorm3d, maps_BCTHW: Tensor) -> None:
     norm.running_mean.lerp_(mean_C, norm.momentum)
     unbiased_C = variance_C * n_values / max(n_values - 1, 1)
     norm.running_var.lerp_(unbiased_C, norm.momentum)
-    shape = (-1, 1, 1, 1)
-    scale_C = (variance_C + norm.eps).rsqrt().reshape(shape)
-    torch.addcmul(-mean_C.reshape(shape) * scale_C, maps_BCTHW, scale_C, out=maps_BCTHW)
+    return mean_C, variance_C
 
 
 class Joint(nn.Module):
@@ -131,7 +142,7 @@ class Sense(Classifier):
         narrow = sound and clip.frames > 1 and clip.width > SOUND_COLUMNS
         self._size = (None, None, SOUND_COLUMNS) if narrow else None
         # Changes are small beside levels, by a measure that the data know.
-        self.scale: nn.BatchNorm3d | None = None
+        self.scale: nn.BatchNorm3d | SharedNorm | None = None
         if clip.frames > 1:
             self.scale = nn.BatchNorm3d(clip.channels, affine=False)
             clip = clip._replace(channels=2 * clip.channels)
@@ -155,7 +166,9 @@ class Sense(Classifier):
         return self.network.features(both_BCTHW)
 
     @torch.no_grad()
-    def _beside_change(self, clip_BCTHW: Tensor, scale: nn.BatchNorm3d) -> Tensor:
+    def _beside_change(
+        self, clip_BCTHW: Tensor, scale: nn.BatchNorm3d | SharedNorm
+    ) -> Tensor:
         """Do the same without a gradient, in place: half the passes over a batch."""
         n_planes = clip_BCTHW.shape[1]
         both_BCTHW = torch.cat((clip_BCTHW, clip_BCTHW), dim=1)

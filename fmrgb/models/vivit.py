@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmrgb.card import ClipShape
-from fmrgb.models.chance import Dropout
+from fmrgb.models.chance import Dropout, Skip
 from fmrgb.models.classifier import Classifier, working_type
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -72,7 +72,7 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, dropout: float, skip: float) -> None:
         super().__init__()
-        self.skip = skip  # probability that a clip's change is left out in training
+        self.skip = Skip(skip)  # leaves out a clip's change
         self.attend = Attention(dim, heads, dropout)
         self.feed = nn.Sequential(
             nn.LayerNorm(dim),
@@ -83,15 +83,10 @@ class Block(nn.Module):
             Dropout(dropout),
         )
 
-    def _kept(self, change_BND: Tensor) -> Tensor:
-        if not self.training or not self.skip:
-            return change_BND
-        keep = torch.rand(len(change_BND), 1, 1, device=change_BND.device) >= self.skip
-        return change_BND * keep / (1 - self.skip)
-
     def forward(self, tokens_BND: Tensor) -> Tensor:
-        tokens_BND = tokens_BND + self._kept(self.attend(tokens_BND))
-        return tokens_BND + self._kept(self.feed(tokens_BND))
+        tokens_BND = tokens_BND + self.skip(self.attend(tokens_BND))
+        out: Tensor = tokens_BND + self.skip(self.feed(tokens_BND))
+        return out
 
 
 class Encoder(nn.Module):
@@ -161,7 +156,7 @@ class ViViT(Classifier):
             clip_BCTHW = functional.pad(clip_BCTHW, after)
         (f, h, w), (pf, ph, pw) = self.counts, TUBELET
         cut = clip_BCTHW.reshape(batch, channels, f, pf, h, ph, w, pw)
-        return cut.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(batch, f, h * w, -1)
+        return cut.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).flatten(2, 3)
 
     def _embedded(self, clip_BCTHW: Tensor) -> Tensor:
         """Project every tubelet: [B, F, N, D].
