@@ -20,6 +20,7 @@ from training_ways import VIEW, card_of, random_levels
 from fmrgb.checkpoint import Network
 from fmrgb.learner import Settings
 from fmrgb.material import gather
+from fmrgb.models.chance import Skip
 from fmrgb.splits import split
 from fmrgb.trainer import train
 
@@ -57,8 +58,8 @@ def curves(model: str) -> dict[str, list[float]]:
     for module in start.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        if hasattr(module, "skip"):
-            module.skip = 0.0
+        if isinstance(module, Skip):
+            module.rate = 0.0
     kept = {name: value.clone() for name, value in start.state_dict().items()}
     told = {}
     ways = (("plain", "32"), ("nudged", "32"), ("ours", "32"), ("ours", "bf16"))

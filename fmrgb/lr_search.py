@@ -45,7 +45,8 @@ WAIT_S = 0.5  # between two looks at what other processes do
 AS_GOOD = 0.02  # part of the lowest loss; less between two trials is luck
 TRAININGS = 2  # whole trainings whose epochs a search may take, unless told otherwise
 ALONE: dict[str, Any] = {"devices": "1", "nodes": 1, "strategy": "auto"}
-PACE = ("workers", "precision", *ALONE)  # settings that change little but the pace
+# Settings that change little but the pace.
+PACE = ("workers", "precision", "checkpoint_minutes", *ALONE)
 JOURNAL = "lr_search.journal"  # in the run folder, unless told otherwise
 
 

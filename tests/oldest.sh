@@ -12,7 +12,7 @@ list=.venv-oldest/oldest.txt
 pip=("$python" -m pip install --quiet --disable-pip-version-check)
 "${pip[@]}" "$(grep -oE '^torch==[^ ]+' requirements.in)" ${TORCH_INDEX:+--index-url "$TORCH_INDEX"}
 "${pip[@]}" --no-deps --requirement "$list"
-"${pip[@]}" einops hypothesis pytest pytest-timeout
+"${pip[@]}" einops flask flask-cors hypothesis "moto[s3]" pytest pytest-timeout torchmetrics webdataset
 "${pip[@]}" --no-deps --editable .
 # Old packages are warned of by their own newer companions, which is no fault of ours.
 exec "$python" -m pytest -q -p no:cacheprovider -W ignore::DeprecationWarning \

@@ -17,7 +17,7 @@ from fmrgb.card import View
 from fmrgb.checkpoint import Network
 from fmrgb.learner import Learner, Settings
 from fmrgb.models import MODELS, recurrence
-from fmrgb.models.chance import Dropout, kept
+from fmrgb.models.chance import Dropout, Skip, kept
 from fmrgb.models.conv3d import every
 from fmrgb.models.recurrence import recur
 from fmrgb.models.senses import normalise_
@@ -39,8 +39,8 @@ def network(name: str, fusion: str, *, by_chance: bool = False) -> Network:
     for module in made.modules():
         if isinstance(module, nn.Dropout) and not by_chance:
             module.p = 0.0
-        if hasattr(module, "skip") and not by_chance:
-            module.skip = 0.0
+        if isinstance(module, Skip) and not by_chance:
+            module.rate = 0.0
     return made.train()
 
 
