@@ -47,6 +47,7 @@ class Host:
         self.parted = parted
         self.address = f"{NET}.{number}" if parted else "127.0.0.1"
         self.core = str((number - 1) % (os.cpu_count() or 1))  # as taskset takes it
+        self._wire = f"fmrgb{number}"
         self._own: list[subprocess.Popen[bytes]] = []
         self._first: int | None = None
         if parted:
@@ -61,7 +62,8 @@ class Host:
         while not (known := children.read_text().split()):
             time.sleep(0.01)
         self._first = int(known[0])
-        ours, theirs = f"fmrgb{self.number}", f"fmrgbh{self.number}"
+        ours, theirs = self._wire, f"fmrgbh{self.number}"
+        _unplug(ours)  # of a host that is just being taken apart
         _ip("link", "add", ours, "type", "veth", "peer", "name", theirs)
         _ip("link", "set", theirs, "netns", str(self._first))
         _ip("link", "set", ours, "master", BRIDGE, "up")
@@ -103,6 +105,7 @@ class Host:
             with suppress(ProcessLookupError):
                 os.kill(self._first, signal.SIGKILL)  # and the system all its processes
             self._init.wait()
+            _unplug(self._wire)
         for started in self._own:
             with suppress(ProcessLookupError):
                 os.killpg(started.pid, signal.SIGKILL)
@@ -111,11 +114,11 @@ class Host:
 
     def cut(self) -> None:
         """Cut the host off from all others."""
-        _ip("link", "set", f"fmrgb{self.number}", "down")
+        _ip("link", "set", self._wire, "down")
 
     def join(self) -> None:
         """Let the others see the host again."""
-        _ip("link", "set", f"fmrgb{self.number}", "up")
+        _ip("link", "set", self._wire, "up")
 
 
 @contextmanager
@@ -125,7 +128,7 @@ def hosts(n: int) -> Iterator[list[Host]]:
     up: list[Host] = []
     try:
         if parted:
-            _sweep()
+            _unplug(BRIDGE)  # that a killed rehearsal left
             _ip("link", "add", BRIDGE, "type", "bridge")
             _ip("address", "add", f"{HUB}/24", "dev", BRIDGE)
             _ip("link", "set", BRIDGE, "up")
@@ -136,13 +139,14 @@ def hosts(n: int) -> Iterator[list[Host]]:
         for host in up:
             host.off()
         if parted:
-            _sweep()
+            _unplug(BRIDGE)
 
 
-def _sweep() -> None:
-    """Take away the bridge that a killed rehearsal left."""
-    if Path(f"/sys/class/net/{BRIDGE}").exists():
-        _ip("link", "delete", BRIDGE)
+def _unplug(link: str) -> None:
+    """Take away a link, unless it is gone."""
+    if Path(f"/sys/class/net/{link}").exists():
+        # The system may just be taking it away itself.
+        subprocess.run(["ip", "link", "delete", link], capture_output=True, check=False)
 
 
 def _ip(*words: str) -> None:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from multiprocessing.connection import Connection
@@ -31,6 +31,7 @@ TASK_S = 0.5  # of work in a task: sending one takes about 1 ms (`task_overhead`
 SENT_S = 0.002  # of work per core and task, lest who sends falls behind many cores
 MOST = 64  # jobs in a task at most
 RETRIES = 2  # of a job alone whose worker or machine ended
+OVERDUE_S, SLOW = 20.0, 5.0  # a task is that takes so long, and so many times its due
 LOOK_S = 1.0  # between two looks at machines that come and go, and at the pipe
 CANCEL_S = 1.0  # for tasks to clean up behind themselves; then they are ended
 SHARED_BYTES = 100 << 20  # memory that Ray may share out; results are small
@@ -135,6 +136,7 @@ class _Task:
     jobs: list[Any]
     alone: bool
     began_s: float
+    twin: Any = None  # another that does the same
 
 
 class _Hand:
@@ -214,11 +216,31 @@ class _Hand:
         if done:  # and all others that are ready
             done, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
         for ref in done:
-            self._pipe.send(("done", self._outcomes(ref, self._running.pop(ref))))
+            if task := self._running.pop(ref, None):  # else its twin has ended, too
+                self._pipe.send(("done", self._outcomes(ref, task)))
         if time.monotonic() - self._looked_s > LOOK_S:
             self._look()
+            self._do_again()
         if self._pipe.poll():  # nothing is said unasked: it was closed
             raise EOFError
+
+    def _do_again(self) -> None:
+        """Hand out once more what is long overdue, when nothing else is left to do.
+
+        Its machine may be cut off, which Ray can take minutes to believe. The first to
+        end counts; both write the same files.
+
+        Source: backup tasks, Dean and Ghemawat 2004, "MapReduce", section 3.6.
+        """
+        if self._left or self._lost:
+            return
+        now_s = time.monotonic()
+        for ref, task in list(self._running.items()):
+            due_s = max(OVERDUE_S, SLOW * (self._pace_s or 0.0) * len(task.jobs))
+            if task.twin is None and now_s - task.began_s > due_s:
+                other = self._together.remote(self._round.order, task.jobs)
+                self._running[other] = replace(task, began_s=now_s, twin=ref)
+                self._running[ref] = replace(task, twin=other)
 
     def _outcomes(self, ref: Any, task: _Task) -> list[Outcome[Any, Any]]:
         faults = self._ray.exceptions
@@ -233,6 +255,8 @@ class _Hand:
         except faults.OutOfDiskError as error:
             raise DiskFullError(f"a machine of the cluster: {error}") from None
         except deaths:
+            if task.twin in self._running:
+                return []
             if not task.alone:
                 self._lost.extend(task.jobs)
                 return []
@@ -245,6 +269,9 @@ class _Hand:
                 "its machines need fmrgb[ray] of this very version"
             ) from None
         self._hosts[node] = host
+        if self._running.pop(task.twin, None):
+            with suppress(Exception):  # its machine has ended
+                self._ray.cancel(task.twin)
         for outcome in outcomes:
             took_s = outcome.seconds or 0.0
             before_s = took_s if self._pace_s is None else self._pace_s

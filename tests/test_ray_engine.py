@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import clips
@@ -21,13 +22,14 @@ import pytest
 from fmrgb_tools.create_fmrgbdata import main
 from fmrgb_tools.merge import main as merge
 
-from fmrgb import limits, ray_engine
+from fmrgb import limits, ray_engine, ray_tasks
 from fmrgb.engine import AHEAD, DIED, Outcome, run
 from fmrgb.errors import ClusterError, DiskFullError
 from fmrgb.leftovers import sweep_parts
 from fmrgb.limits import Allowance, Limits
 from fmrgb.manifest import read_manifest
 from fmrgb.ray_engine import Cluster, joined, task_overhead
+from fmrgb.ray_order import Round
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -363,3 +365,60 @@ def test_a_lost_head_is_told_in_one_line(machines, many, tmp_path):
     told = tool.stderr.read()
     assert "was lost; see whether its head runs" in told
     assert told.count("\n") == 1
+
+
+class Stuck:
+    """A Ray whose first task never ends, as on a machine that was cut off."""
+
+    def __init__(self) -> None:
+        import ray
+
+        self.exceptions = ray.exceptions
+        self.tasks: list[list[int]] = []
+        self.cancelled: list[int] = []
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """Return one machine of one core."""
+        return [{"NodeID": "a", "Alive": True, "Resources": {"CPU": 1}}]
+
+    def remote(self, **how: Any) -> Any:
+        """Return what makes tasks of a function."""
+        return lambda work: SimpleNamespace(remote=self.begin)
+
+    def begin(self, order: Any, jobs: list[int]) -> int:
+        """Begin a task; its number is its name."""
+        self.tasks.append(jobs)
+        return len(self.tasks) - 1
+
+    def wait(self, refs: list[int], **how: Any) -> tuple[list[int], list[int]]:
+        """Say which tasks have ended: all but the first."""
+        return [ref for ref in refs if ref], [0] if 0 in refs else []
+
+    def get(self, ref: int) -> tuple[str, str, list[Outcome[int, int]]]:
+        """Return what came of a task."""
+        return "here", "a", [Outcome(job, -job, None, 0.0) for job in self.tasks[ref]]
+
+    def cancel(self, ref: int) -> None:
+        """Keep what is not wanted any more."""
+        self.cancelled.append(ref)
+
+
+def test_what_never_comes_back_is_done_once_more(monkeypatch):
+    monkeypatch.setattr(ray_tasks, "OVERDUE_S", 0.0)
+    monkeypatch.setattr(ray_tasks, "LOOK_S", 0.0)
+    waiting, told = list(range(1, 8)), []
+
+    def more() -> list[int]:
+        given = waiting[: told.pop()[1]]
+        del waiting[: len(given)]
+        return given
+
+    pipe = SimpleNamespace(send=told.append, recv=more, poll=lambda: False)
+    ray = Stuck()
+    ray_tasks._Hand(ray, pipe, Round(None, 7, 3), None).run()  # type: ignore[arg-type]
+    kinds = [kind for kind, _ in told]
+    assert kinds[-1] == "end"
+    done = [one.job for kind, what in told if kind == "done" for one in what]
+    assert sorted(done) == list(range(1, 8)), "each once"
+    assert ray.tasks.count(ray.tasks[0]) == 2
+    assert ray.cancelled == [0]
