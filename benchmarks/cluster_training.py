@@ -18,7 +18,9 @@ EPOCHS = 4
 # Not conv3d: where drawn ground stands still, many of its values lie at the kink of
 # ReLU, and rounding decides on which side; see LOG.md.
 TRAIN = ("--learnmethod", "vivit", "--frames", "16", "--batch_size", "20")
-SEARCH = ("--islearnrate_search", "true", "--trials", "8", "--search_epochs", "3")
+TRIALS = 8
+SEARCH = ("--islearnrate_search", "true", "--trials", str(TRIALS))
+SEARCH += ("--search_epochs", "32", "--epochs", "16", "--patience", "2", "--size", "32")
 LOSSES = ("train_loss", "val_loss")
 
 
@@ -141,7 +143,7 @@ def searching(stage: Stage) -> dict[str, Trained]:
     for trained, rates in (alone, shared, hurt):
         name, seconds, n_trials, twice = rates
         told = f"{n_trials} trials, {twice} done twice; rate {trained}"
-        holds = n_trials >= 8 and not twice
+        holds = n_trials == TRIALS and not twice
         found[name] = Trained(seconds, told, holds)
     return found
 
@@ -152,7 +154,7 @@ def _searched(
     """Search; return the rate found, and name, seconds, trials, those done twice."""
     store = stage.work / "trials.journal"
     store.unlink(missing_ok=True)
-    more = ("--storage", str(store), *SEARCH, "--epochs", "1")
+    more = ("--storage", str(store), *SEARCH)
     with hosts(n_hosts) as up:
         begun = time.perf_counter()
         runs = [_fresh(stage.work / f"search{host.number}") for host in up]
