@@ -25,6 +25,7 @@ class Costs:
         clip_s: processor s that the workers spend on a clip, header and sample.
         driver_s: processor s that the first process spends on a clip.
         merge_s: s per row of merging the shares' manifests, by one process.
+        merge_start_s: of starting and ending that.
         task_s: s that Ray's scheduler takes for a task, one task after the other.
         per_task: clips in a task.
         bytes_in: of a clip.
@@ -39,6 +40,7 @@ class Costs:
     clip_s: float
     driver_s: float
     merge_s: float = 0.0
+    merge_start_s: float = 0.0
     task_s: float = 0.0
     per_task: int = 1
     bytes_in: float = 0.0
@@ -110,8 +112,9 @@ def predict(n_clips: int, costs: Costs, cluster: Cluster) -> Prediction:
     share = n_clips / cluster.nodes if is_ray else largest_share(n_clips, cluster.nodes)
     # One first process serves all nodes of Ray, else each node has its own.
     served = n_clips if is_ray else share
+    # All cores work on clips, and the first process takes its time from one of them.
     parts = {
-        "cores": share * costs.clip_s / cluster.cores,
+        "cores": share * (costs.clip_s + costs.driver_s) / cluster.cores,
         "first process": served * costs.driver_s,
         "network": share * (costs.bytes_in + costs.bytes_out) / cluster.network,
     }
@@ -121,10 +124,8 @@ def predict(n_clips: int, costs: Costs, cluster: Cluster) -> Prediction:
         rate = costs.gets / GETS_PER_S + costs.puts / PUTS_PER_S
         parts["object store"] = n_clips * rate / cluster.prefixes
     held_by = max(parts, key=lambda part: parts[part])
-    merging = n_clips * costs.merge_s if cluster.engine == "shards" else 0.0
-    if cluster.nodes == cluster.cores == 1:
-        # Nothing goes side by side: the first process and its worker share the core.
-        parts[held_by] = parts["cores"] + parts["first process"]
+    merging = costs.merge_start_s + n_clips * costs.merge_s
+    merging *= cluster.engine == "shards"
     seconds = costs.start_s + parts[held_by] + merging
     return Prediction(
         seconds=seconds,
