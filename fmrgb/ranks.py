@@ -17,10 +17,7 @@ from datetime import timedelta
 from subprocess import Popen, TimeoutExpired
 from typing import Any, TypeVar
 
-import lightning as L
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities import rank_zero_only
 from torch import distributed
 
 from fmrgb.errors import FmrgbError, TrainingError
@@ -46,6 +43,9 @@ _leaving = threading.Event()
 
 def first_process() -> bool:
     """Tell whether this process speaks, writes and asks for all that train together."""
+    # Here, as below: who only asks a model need not wait for Lightning.
+    from lightning.pytorch.utilities import rank_zero_only
+
     return not getattr(rank_zero_only, "rank", 0)
 
 
@@ -68,6 +68,8 @@ def explained(devices: str, nodes: int, strategy: str) -> Iterator[None]:
     Raises:
         TrainingError: if there are no such devices or there is no such strategy.
     """
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
     try:
         yield
     except (MisconfigurationException, ValueError, TypeError) as error:
@@ -95,6 +97,7 @@ def join(devices: str, nodes: int, strategy: str) -> None:
     if devices == "1" and nodes == 1:
         _refuse_strays()
         return
+    import lightning as L
     from lightning.fabric.strategies.launchers.subprocess_script import (
         _SubprocessScriptLauncher as Starter,
     )

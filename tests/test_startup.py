@@ -44,3 +44,8 @@ def test_a_wrong_command_line_is_refused_before_any_heavy_import():
 def test_the_package_imports_nothing_heavy_before_it_is_asked_to():
     assert heavy_after("import fmrgb") == set()
     assert "numpy" in heavy_after("import fmrgb\nfmrgb.read_clip")
+
+
+def test_asking_a_model_waits_for_nothing_that_only_training_needs():
+    code = "import fmrgb.opened, fmrgb.predict, fmrgb.checkpoint"
+    assert not heavy_after(code) & {"lightning", "torchmetrics", "optuna", "sklearn"}
