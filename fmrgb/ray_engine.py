@@ -71,7 +71,13 @@ class Cluster:
         """
         kind, what = self._receive(JOIN_S)
         if kind != "joined":
-            raise ClusterError(f"{self._name()} cannot be used: {shown(what)}")
+            hint = ""
+            if self.elsewhere:  # Ray does not say that it was for want of the word
+                hint = (
+                    "; where its head asks for a token, as Ray's own start does, set "
+                    "RAY_AUTH_MODE=token and have the head's ~/.ray/auth_token here"
+                )
+            raise ClusterError(f"{self._name()} cannot be used: {shown(what)}{hint}")
 
     def outcomes(
         self,
