@@ -18,7 +18,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from cell_runs import HERE
+from cell_runs import HERE, make_work_folder
 from cluster_builds import Rehearsed, Stage, alone, share_killed, shares
 from cluster_clips import clips
 from cluster_hosts import can_part
@@ -147,7 +147,7 @@ def main() -> int:
     parser.add_argument("--only", default="*", help="pattern of names: build*, train")
     parser.add_argument("--work", type=Path, default=HERE / ".work" / "cluster")
     options = parser.parse_args()
-    options.work.mkdir(parents=True, exist_ok=True)
+    make_work_folder(options.work)
     kept = options.work / "found.json"
     known: dict[str, Told] = json.loads(kept.read_text()) if kept.exists() else {}
     begun = time.perf_counter()

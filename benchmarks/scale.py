@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cell_runs import HERE
+from cell_runs import HERE, make_work_folder
 from cluster_builds import Stage, finish, merge
 from cluster_clips import clips
 from cluster_hosts import hosts
@@ -111,7 +111,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=HERE / ".work" / "scale")
     parser.add_argument("--tables", action="store_true", help="only write the page")
     options = parser.parse_args()
-    fresh(options.work / "samples")
+    make_work_folder(options.work)
     store = Store(options.work / "figures.json")
     if not options.tables:
         store.of("ray", scheduling)
