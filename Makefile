@@ -57,7 +57,7 @@ senses: $(READY)  ## sound alone and pairs with gaps, on real media, half an hou
 search: $(READY)  ## cost of the learning-rate search beside a full grid; goes on likewise
 	$(BIN)/python benchmarks/search_cost.py $(ARGS)
 
-cluster: $(READY)  ## rehearsals on several hosts, some of them lost: half an hour, root
+cluster: $(READY)  ## rehearsals on several hosts, some of them lost: ten minutes, root
 	$(BIN)/python benchmarks/cluster.py $(ARGS)
 
 scale: $(READY)  ## what large builds cost: 10,000 clips, and a model of more

@@ -154,6 +154,18 @@ def cut(source: Path, path: Path, share: float) -> Path:
     return path
 
 
+def few(folder: Path, n: int) -> Path:
+    """Make a folder of n short clips of two labels, and one more that is cut short."""
+    one = folder / "high" / "clip00.mp4"
+    one.parent.mkdir(parents=True)
+    make(one, colours()[:6], tone(440.0, 6 / 30), fps=30)
+    for number in range(1, n):
+        label = ("high", "low")[number % 2]
+        copies(one, folder / label, f"clip{number:02d}.mp4")
+    cut(one, folder / "low" / "broken.mp4", 0.5)
+    return folder
+
+
 def full_device(path: Path) -> None:
     """Make `whole_file(path)` write to a disk that is always full."""
     with whole_file(path) as part:

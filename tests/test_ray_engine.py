@@ -70,15 +70,7 @@ def cluster(machines: Any) -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of short clips of two labels, one of which is cut short."""
-    folder = tmp_path_factory.mktemp("ray") / "clips"
-    one = folder / "high" / "clip00.mp4"
-    one.parent.mkdir(parents=True)
-    clips.make(one, clips.colours()[:6], clips.tone(440.0, 6 / 30), fps=30)
-    for number in range(1, N_CLIPS):
-        label = ("high", "low")[number % 2]
-        clips.copies(one, folder / label, f"clip{number:02d}.mp4")
-    clips.cut(one, folder / "low" / "broken.mp4", 0.5)
-    return folder
+    return clips.few(tmp_path_factory.mktemp("ray") / "clips", N_CLIPS)
 
 
 def build(folder: Path, output: Path, *words: str) -> int:
