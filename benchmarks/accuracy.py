@@ -88,7 +88,7 @@ def run_all(cells: Sequence[Cell], work: Path, options: argparse.Namespace) -> i
 
 def told(result: Kept, cell: Cell) -> str:
     """Say in a few words what a cell gave."""
-    predictions = pooled([result], cell.condition)
+    predictions = pooled([result], cell.asked[0])
     assert predictions is not None
     return f"{predictions.right.mean():.3f} in {result['minutes']:.1f} minutes"
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from accuracy_grid import digest, grid_clips, grid_cut, spoilt, thinned
+from accuracy_conditions import MIXED
+from accuracy_grid import digest, grid_clips, grid_cut, mixed, spoilt, thinned
 from accuracy_plan import (
     FRAMES_SEEN,
     LOOK,
@@ -51,6 +52,8 @@ def rows_of(cell: Cell, bench: Bench) -> list[Row]:
     labels = {clip.path.stem: clip.words[cell.task] for clip in grid_clips(bench)}
     clips = grid_cut(bench)[cell.fold - 1]
     labelled = [replace(row, label=labels[row.path.stem]) for row in clips]
+    if cell.condition == MIXED:
+        return mixed(labelled, bench)
     return spoilt(labelled, cell.condition, bench)
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from accuracy_conditions import BLUR, VOICES, mixture, parts
 from accuracy_noise import Wave, cropped, dice_of, spoil_picture, spoil_sound
 from accuracy_plan import (
-    BLUR,
     CROP,
     LOOK,
     N_FOLDS,
@@ -26,9 +26,7 @@ from accuracy_plan import (
     SEED,
     TASKS,
     VAL_SHARE,
-    VOICES,
     Bench,
-    parts,
 )
 
 from fmrgb import engine
@@ -115,6 +113,21 @@ def grid_cut(bench: Bench) -> tuple[list[Row], ...]:
     n_folds = N_FOLDS["grid"]
     val_size = VAL_SHARE * (1 - 1 / n_folds)
     return tuple(folds(rows, n_folds, val_size=val_size, seed=SEED))
+
+
+def mixed(rows: Sequence[Row], bench: Bench) -> list[Row]:
+    """Return clips that are learned from as copies, each spoilt otherwise.
+
+    Those that are tested stay as they are, and come once.
+    """
+    by_condition: dict[str, list[Row]] = {}
+    for row in rows:
+        is_test = row.split == "test"
+        for condition in ["clean"] if is_test else mixture(row.path.stem, SEED):
+            by_condition.setdefault(condition, []).append(row)
+    made = (spoilt(some, condition, bench) for condition, some in by_condition.items())
+    # The same again (clean is drawn more often than once) tells nothing new.
+    return list(dict.fromkeys(row for some in made for row in some))
 
 
 def spoilt(rows: Sequence[Row], condition: str, bench: Bench) -> list[Row]:

@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
+from accuracy_conditions import BLUR, COPIES, MIX, VOICES
 from accuracy_noise import ACTIVE_DB, FRAME_S
 from accuracy_numbers import Store
 from accuracy_plan import (
-    BLUR,
     CROP,
     FRAMES_SEEN,
     LOOK,
@@ -14,7 +14,6 @@ from accuracy_plan import (
     SEED,
     SIZE_SEEN,
     VAL_SHARE,
-    VOICES,
     plan,
     siblings,
 )
@@ -85,9 +84,18 @@ def _spoiling() -> list[str]:
         "where it speaks and shifted round by chance. The babble of training clips "
         "may hold voices of test clips, under a label that is not theirs.",
         f"Blurred: a Gaussian of {BLUR:.3g} of the picture's width. Blanked: black. "
-        "Muted: digital silence. In the tables by condition training, validation and "
-        "test clips are all spoilt alike.",
+        "Muted: digital silence.",
+        f"Clips to learn from that come in all conditions are {COPIES} copies, equal "
+        f"ones once: sound {_shares('sound')}; picture {_shares('picture')}; which "
+        "meets which is drawn by the clip's name (training on many conditions at once: "
+        "Lippmann, Martin and Paul 1987, ICASSP, multi-style training). A test clip is "
+        "asked about once in each condition. In the tables by what was learned, "
+        "training, validation and test clips are spoilt alike.",
     ]
+
+
+def _shares(sense: str) -> str:
+    return ", ".join(f"{name} {n}" for name, n in MIX[sense].items())
 
 
 def _first() -> list[str]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 from accuracy_cells import Kept, kept, pooled
-from accuracy_plan import Cell, seen_by, siblings
+from accuracy_conditions import seen_by
+from accuracy_plan import GRID_COLUMNS, Cell, siblings
 
 from fmrgb.intervals import Range, mean_interval
 from fmrgb.metrics import Predictions, score
@@ -64,9 +65,9 @@ class Store:
 
         Args:
             cell: any of its folds.
-            condition: what its test clips suffered; its own condition if None.
+            condition: what its test clips suffered; None means what it is asked first.
         """
-        condition = cell.condition if condition is None else condition
+        condition = cell.asked[0] if condition is None else condition
         return self._line(replace(cell, fold=1), condition)
 
     def _read(self, cell: Cell, condition: str) -> Line:
@@ -75,12 +76,21 @@ class Store:
         return Line(cell, results, pooled(results, condition))
 
 
-def grid_line(store: Store, cell: Cell) -> Line:
-    """Return the line of the grid's table that answers for a cell.
+def grid_lines(store: Store, task: str, learned: str, condition: str) -> list[Line]:
+    """Return the lines of picture, sound, both and both stacked.
 
-    A network of one sense is the same whatever the other sense suffers.
+    Args:
+        store: the kept cells.
+        task: what is told apart.
+        learned: the condition of the clips that the networks learned from.
+        condition: that in which they are asked. A network of one sense is the same
+            whatever the other sense suffers.
     """
-    return store.line(replace(cell, condition=seen_by(cell.planes, cell.condition)))
+    lines = []
+    for planes, fusion in GRID_COLUMNS:
+        cell = Cell("grid", task, "conv3d", planes, fusion, seen_by(planes, learned))
+        lines.append(store.line(cell, seen_by(planes, condition)))
+    return lines
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from accuracy_conditions import (
+    BLUR,
+    CLEAN,
+    COPIES,
+    MIX,
+    MIXED,
+    NOTHING_SEEN,
+    VOICES,
+    asked,
+    seen_by,
+)
+
 SEED = 0
 VAL_SHARE = 0.2  # of the clips that are not tested; decides when to stop
 N_FOLDS = {"fights": 5, "grid": 3}
@@ -39,19 +51,8 @@ TRAIN: dict[str, dict[str, Any]] = {
     "grid/convlstm": {"epochs": 120, "patience": 120, "lr": 3e-3},
     "grid/vivit": {"epochs": 120, "patience": 120, "lr": 1e-3},
 }
-# Of the picture's width: sigma of the Gaussian. So strong that it takes about half of
-# what a picture tells beyond chance; 1 / 32 took next to nothing.
-BLUR = 1 / 5
-VOICES = 8  # of other clips, in a babble
-# A sense fails: what the network that learned from clean clips is tested on besides.
-FAILS = (
-    *("white-10", "white-20", "babble-10", "babble-20", "muted"),
-    *("blurred", "blanked"),
-)
-CONDITIONS = (  # in the order of the tables
-    *("clean", "white0", "white-10", "white-20", "babble0", "babble-10", "babble-20"),
-    *("blurred", "blanked", "white-10+blurred", "babble-10+blurred"),
-)
+# A mixed clip comes as ten copies, so that one epoch is ten of the others'.
+MIXED_EPOCHS = {"epochs": 12, "patience": 12}
 QUICK = {"epochs": 1, "patience": 1}
 QUICK_PER_LABEL = 3  # clips of each kind, with --quick
 
@@ -70,6 +71,8 @@ PLANES: dict[str, tuple[str, str]] = {
     "grid both": ("mel5", "all"),
 }
 TASKS = ("command", "colour", "digit")
+# Tables of networks that learned from clips spoilt like those that they are tested on.
+ALIKE = (CLEAN, "white-10", "white-10+blurred", "babble-10+blurred")
 FIGHTS_BASELINES = {
     "majority": ("none",),
     "sound_track": ("has_sound", "has_sound+silent"),
@@ -103,7 +106,8 @@ class Cell:
         model: a key of `fmrgb.models.MODELS`, first, or a baseline.
         planes: what it sees.
         fusion: how the senses meet: senses, stack, or one.
-        condition: what was done to the clips it learns from and is tested on.
+        condition: what was done to the clips it learns from and is tested on; those
+            that learn from mixed clips are tested on clean ones, and on all others.
         fold: which clips are tested, from 1.
     """
 
@@ -123,29 +127,18 @@ class Cell:
         return "/".join((place, *what, f"fold{self.fold}"))
 
     @property
+    def asked(self) -> tuple[str, ...]:
+        """In what conditions its network is asked about the test clips."""
+        if self.data == "fights" or self.model in BASELINES:
+            return (self.condition,)
+        return asked(self.planes, self.condition)
+
+    @property
     def build(self) -> tuple[str, str]:
         """How its samples are built, and which of their planes it sees."""
         if self.data == "grid":
             return PLANES.get(f"grid {self.planes}", PLANES["grid both"])
         return PLANES.get(self.planes, PLANES["simple5"])
-
-
-def parts(condition: str) -> tuple[str, str]:
-    """Return what a condition does to the sound and to the picture.
-
-    >>> parts("white-10+blurred")
-    ('white-10', 'blurred')
-    """
-    done = [part for part in condition.split("+") if part != "clean"]
-    seen = [part for part in done if part in ("blurred", "blanked")]
-    heard = [part for part in done if part not in seen]
-    return "".join(heard) or "clean", "".join(seen) or "clean"
-
-
-def seen_by(planes: str, condition: str) -> str:
-    """Return what is left of a condition for a model that has only one sense."""
-    heard, seen = parts(condition)
-    return {"sound": heard, "picture": seen}.get(planes, condition)
 
 
 def plan() -> list[Cell]:
@@ -156,33 +149,25 @@ def plan() -> list[Cell]:
 def _in_order() -> Iterator[Cell]:
     yield from _fights(FIGHTS_BASELINES)
     yield from _fights({"conv3d": ("rgb", "simple5", "mel5", "gray3", "sound")})
-    yield from _fights({"conv3d": ("simple5", "mel5", "gray3")}, STACK)
+    yield from _fights({"conv3d": ("simple5",)}, STACK)
     for task in TASKS:
         for model, planes in GRID_BASELINES.items():
             for name, fold in ((n, k) for k in _folds("grid") for n in planes):
                 yield Cell("grid", task, model, name, fold=fold)
-    yield from _grid("command", "clean", "white-10", "babble-10", "white-10+blurred")
-    yield from _fights({"first": ("gray3",)}, ONE)
-    for task in ("colour", "digit"):
-        yield from _grid(task, "clean")
+    for task in TASKS:
+        for fold in _folds("grid"):
+            yield from _grid(task, MIXED, fold=fold)
     for model in ("vivit", "convlstm"):
         yield from _fights({model: ("rgb", "simple5", "mel5", "gray3", "sound")})
-    yield from _grid("command", "blurred", "white-20", "babble-20", "white0", "babble0")
-    yield from _grid("command", "blanked", "babble-10+blurred")
+    yield from _fights({"first": ("gray3",)}, ONE)
     # What follows is beyond three hours on two cores.
-    for fold in _folds("grid")[1:]:
-        yield from _grid(
-            "command", "clean", "white-10", "babble-10", "white-10+blurred", fold=fold
-        )
+    for fold in _folds("grid"):
+        yield from _grid("command", *ALIKE, fold=fold)
     yield from _fights({"first": ("rgb", "simple5")}, ONE)
     yield from _fights({"conv3d": ("sound_mel",)})
-    both = ("simple5", "mel5", "gray3")
-    yield from _fights({"vivit": both, "convlstm": both}, STACK)
-    for task in ("colour", "digit"):
-        yield from _grid(task, "white-10", "babble-10", "white-10+blurred", "blurred")
-        yield from _grid(task, "white-20", "babble-20", "white0", "babble0", "blanked")
+    yield from _fights({model: ("simple5",) for model in ("vivit", "convlstm")}, STACK)
     for model in ("vivit", "convlstm"):
-        yield from _grid("command", "clean", "white-10", model=model)
+        yield from _grid("command", MIXED, model=model)
 
 
 def _folds(data: str) -> range:
@@ -210,7 +195,7 @@ def _grid(
         for planes, fusion in GRID_COLUMNS:
             left = seen_by(planes, condition)
             # A picture that is blanked, alone, leaves nothing to learn from.
-            if planes == "both" or left != "blanked":
+            if planes == "both" or left != NOTHING_SEEN:
                 yield Cell("grid", task, model, planes, fusion, left, fold)
 
 
@@ -226,7 +211,7 @@ def settings_of(cell: Cell, *, quick: bool = False) -> dict[str, Any]:
         "look": {**LOOK[cell.data], "size": list(LOOK[cell.data]["size"])},
     }
     if cell.model not in BASELINES:
-        train = dict(TRAIN[f"{cell.data}/{cell.model}"]) | (QUICK if quick else {})
+        train = _train_of(cell) | (QUICK if quick else {})
         chosen["train"] = {
             k: list(v) if isinstance(v, tuple) else v for k, v in train.items()
         }
@@ -236,21 +221,30 @@ def settings_of(cell: Cell, *, quick: bool = False) -> dict[str, Any]:
                 chosen["size_seen"] = list(size)
     if cell.data == "grid":
         chosen |= {"blur": BLUR, "voices": VOICES, "crop": list(CROP or ()) or None}
+    if cell.condition == MIXED:
+        chosen["mix"] = MIX
     return chosen | ({"quick": QUICK_PER_LABEL} if quick else {})
+
+
+def _train_of(cell: Cell) -> dict[str, Any]:
+    mixed = MIXED_EPOCHS if cell.condition == MIXED else {}
+    return dict(TRAIN[f"{cell.data}/{cell.model}"]) | mixed
 
 
 def guess_minutes(cell: Cell, threads: int, *, quick: bool = False) -> float:
     """Return about how long a cell takes, in minutes, before one like it was run."""
     if cell.model in BASELINES or quick:
         return 0.05
-    train: dict[str, Any] = TRAIN[f"{cell.data}/{cell.model}"]
+    train = _train_of(cell)
+    copies = COPIES if cell.condition == MIXED else 1
     size = SIZE_SEEN[cell.data]
     frames = FRAMES_SEEN[cell.data]
     if cell.model == "first":
         frames, size = LOOK[cell.data]["frames"], None
     width, height = size or LOOK[cell.data]["size"]
     share = (1 - 1 / N_FOLDS[cell.data]) * (1 - VAL_SHARE * 2 / 3)  # no gradient there
-    per_epoch = CLIPS[cell.data] * share * frames * width * height * SECONDS[cell.model]
+    places = frames * width * height
+    per_epoch = copies * CLIPS[cell.data] * share * places * SECONDS[cell.model]
     n_trainings = len(train.get("lrs", (0,)))
     seconds: float = (
         per_epoch * train["epochs"] * n_trainings / (1 + GAIN * (threads - 1))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+from accuracy_conditions import CLEAN, CONDITIONS, FAILS, MIXED, NOTHING_SEEN
 from accuracy_method import method
 from accuracy_numbers import (
     NOT_RUN,
@@ -13,19 +14,16 @@ from accuracy_numbers import (
     accuracy,
     best,
     gain,
-    grid_line,
+    grid_lines,
     ranged,
 )
 from accuracy_plan import (
-    CONDITIONS,
-    FAILS,
+    ALIKE,
     GRID_BASELINES,
-    GRID_COLUMNS,
     ONE,
     TASKS,
     Cell,
     plan,
-    seen_by,
 )
 from accuracy_words import fights_words, grid_words
 
@@ -149,38 +147,44 @@ def _grid(store: Store) -> list[str]:
         "is one network on all planes. The last column compares `both` with the "
         "better of the two single senses on the same clips, in points of accuracy.",
         "",
+        "The networks of the next three tables learned from clips that come in all "
+        "conditions, and each is asked about its test clips in every condition.",
+        "",
     ]
     for task in TASKS:
-        lines += [f"### {task.capitalize()}", ""]
-        lines += _grid_task(store, task)
-        if task == "command":
-            lines += ["### Command, when a sense fails", "", *_grid_fails(store)]
+        rows = [_grid_row(store, task, MIXED, condition) for condition in CONDITIONS]
+        rows += _grid_baselines(store, task)
+        lines += [f"### {task.capitalize()}", "", *_grid_table(rows)]
+    rows = [_grid_row(store, "command", condition, condition) for condition in ALIKE]
+    lines += [
+        *("### Command, learned from clips like those that are tested", ""),
+        "Every line has networks of its own, which know no other condition.",
+        *("", *_grid_table(rows)),
+        *("### Command, when a sense fails that was never known to fail", ""),
+        *_grid_fails(store),
+    ]
     return lines + grid_words(store) + _grid_details(store)
 
 
-def grid_conditions(task: str) -> list[str]:
-    """Return the conditions that are planned for a task."""
-    cells = [c for c in plan() if (c.data, c.task, c.planes) == ("grid", task, "both")]
-    return sorted({c.condition for c in cells}, key=CONDITIONS.index)
+def _grid_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    heads = ("condition", *COLUMN_HEADS, "both - better sense, points")
+    return table(heads, rows, left=1)
 
 
-def grid_columns(store: Store, task: str, condition: str) -> list[Line]:
-    """Return the lines of picture, sound, both and both stacked in one condition."""
-    return [
-        grid_line(store, Cell("grid", task, "conv3d", planes, fusion, condition))
-        for planes, fusion in GRID_COLUMNS
-    ]
+def _grid_row(store: Store, task: str, learned: str, condition: str) -> list[str]:
+    """Draw one condition: each sense, both, stacked, and what joining is worth."""
+    columns = grid_lines(store, task, learned, condition)
+    better = best(columns[:2])
+    compared = gain(columns[2], better) if better else None
+    shown = [accuracy(line) for line in columns]
+    if condition == NOTHING_SEEN:
+        shown[0] = "nothing to see"
+    verdict = f"{compared}, {compared.verdict}" if compared else NOT_RUN
+    return [condition, *shown, verdict]
 
 
-def _grid_task(store: Store, task: str) -> list[str]:
+def _grid_baselines(store: Store, task: str) -> list[list[str]]:
     rows = []
-    for condition in grid_conditions(task):
-        columns = grid_columns(store, task, condition)
-        better = best(columns[:2])
-        compared = gain(columns[2], better) if better else None
-        shown = [_shown(line) for line in columns]
-        verdict = f"{compared}, {compared.verdict}" if compared else NOT_RUN
-        rows.append([condition, *shown, verdict])
     names = {"majority": "commonest label", "logistic": "logistic regression"}
     for model, said in names.items():
         cells = [Cell("grid", task, model, planes) for planes in GRID_BASELINES[model]]
@@ -189,29 +193,23 @@ def _grid_task(store: Store, task: str) -> list[str]:
         if "none" in by_planes:
             told[0] = by_planes["none"]
         rows.append([f"{said}, clean", *told, "-", "-"])
-    heads = ("condition", *COLUMN_HEADS, "both - better sense, points")
-    return table(heads, rows, left=1)
-
-
-def _shown(line: Line) -> str:
-    if (line.cell.planes, line.cell.condition) == ("picture", "blanked"):
-        return "nothing to see"
-    return accuracy(line)
+    return rows
 
 
 def _grid_fails(store: Store) -> list[str]:
     """Draw how much is left where the network learned from clean clips."""
     rows = []
-    for condition in ("clean", *FAILS):
+    clean = grid_lines(store, "command", CLEAN, CLEAN)
+    for condition in (CLEAN, *FAILS):
         row = [condition]
-        for planes, fusion in GRID_COLUMNS:
-            cell = Cell("grid", "command", "conv3d", planes, fusion)
-            touched = seen_by(planes, condition)
-            line = store.line(cell, touched)
-            change = gain(line, store.line(cell)) if touched != "clean" else None
+        asked = grid_lines(store, "command", CLEAN, condition)
+        for line, before in zip(asked, clean, strict=True):
+            change = gain(line, before) if line is not before else None
             row.append(
                 f"{accuracy(line)}{f', {100 * change.mean:+.0f}' if change else ''}"
             )
+        if condition == NOTHING_SEEN:
+            row[1] = "nothing to see"
         rows.append(row)
     return [
         "The networks of the clean line above, asked about the same test clips spoilt: "

@@ -16,12 +16,10 @@ from accuracy_clips import rows_of, view_of_cell
 from accuracy_grid import spoilt
 from accuracy_plan import (
     BASELINES,
-    FAILS,
     ONE,
     SEED,
     Bench,
     Cell,
-    seen_by,
     settings_of,
 )
 from first_version import train_first
@@ -109,16 +107,10 @@ def _run_folder(cell: Cell, chosen: Kept, settings: Settings, work: Path) -> Pat
 def _ask(
     network: Network, cell: Cell, rows: Sequence[Row], bench: Bench
 ) -> dict[str, Any]:
-    """Ask about the test clips; of the grid also with a sense that fails.
-
-    The latter only of networks that learned from clean clips.
-    """
+    """Ask about the test clips as they are, and spoilt in other ways."""
     test = [row for row in rows if row.split == "test"]
-    told = {cell.condition: answers(predict_rows(network, test), test)}
-    if cell.data == "grid" and cell.condition == "clean":
-        for condition in FAILS:
-            # What a network does not perceive changes nothing for it.
-            if seen_by(cell.planes, condition) == condition:
-                worse = spoilt(test, condition, bench)
-                told[condition] = answers(predict_rows(network, worse), worse)
+    told = {}
+    for condition in cell.asked:
+        asked = spoilt(test, condition, bench) if cell.data == "grid" else test
+        told[condition] = answers(predict_rows(network, asked), asked)
     return told

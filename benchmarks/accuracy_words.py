@@ -1,9 +1,10 @@
 """What the tables show and do not prove, in sentences that follow the numbers."""
 
-from accuracy_numbers import Line, Store, best, gain, grid_line
+from accuracy_conditions import CLEAN, CONDITIONS, MIXED
+from accuracy_numbers import Line, Store, best, gain, grid_lines
 from accuracy_plan import (
+    ALIKE,
     BOTH_SENSES,
-    GRID_COLUMNS,
     ONE,
     SENSES,
     STACK,
@@ -12,8 +13,8 @@ from accuracy_plan import (
     plan,
 )
 
+MOST_TELLING = (CLEAN, "white-10", "babble-10", "white-10+blurred")
 REPORTED = 0.72  # Akti et al. 2019, arXiv:2002.04355, on these clips, otherwise split
-HARD = ("white-10", "babble-10", "white-10+blurred")  # neither sense suffices
 
 
 def fights_words(store: Store) -> list[str]:
@@ -102,25 +103,12 @@ def _against_references(store: Store) -> list[str]:
 
 def grid_words(store: Store) -> list[str]:
     """Say whether joining the senses pays, clean and spoilt."""
-    said = []
-    for task in TASKS:
-        for condition in ("clean", *HARD):
-            picture, sound, both, stacked = (
-                grid_line(
-                    store, Cell("grid", task, "conv3d", planes, fusion, condition)
-                )
-                for planes, fusion in GRID_COLUMNS
-            )
-            better = best((picture, sound))
-            if better is None:
-                continue
-            for line, name in ((both, "both senses"), (stacked, "all planes stacked")):
-                if more := gain(line, better):
-                    said.append(
-                        f"{task}, {condition}: {name} minus {better.cell.planes} "
-                        f"alone, the better sense: {more} points on {more.clips} "
-                        f"clips; {more.verdict}."
-                    )
+    said = [
+        *(sentence for task in TASKS for sentence in _counted(store, task)),
+        *(sentence for task in TASKS for sentence in _joined(store, task, MIXED)),
+    ]
+    for condition in ALIKE:
+        said += _joined(store, "command", condition, condition)
     said += [
         "One talker: nothing here says how other people would be understood. The "
         "babble is made of his own voice, the hardest there is.",
@@ -129,6 +117,41 @@ def grid_words(store: Store) -> list[str]:
         "in the interval: that speaks of the clips alone.",
     ]
     return ["### What the tables say, and what they do not prove", "", *_bullets(said)]
+
+
+def _counted(store: Store, task: str) -> list[str]:
+    """Name the conditions where joining is better, worse, or neither."""
+    found: dict[str, list[str]] = {}
+    for condition in CONDITIONS:
+        *alone, both, _ = grid_lines(store, task, MIXED, condition)
+        better = best(alone)
+        if better and (more := gain(both, better)):
+            found.setdefault(more.verdict, []).append(condition)
+    return [
+        f"{task}, learned from all conditions: both senses against the better one: "
+        + "; ".join(f"{verdict}: {', '.join(c)}" for verdict, c in found.items())
+        + "."
+        for _ in range(bool(found))
+    ]
+
+
+def _joined(store: Store, task: str, learned: str, *conditions: str) -> list[str]:
+    """Compare both senses, joined and stacked, with the better one."""
+    said = []
+    for condition in conditions or MOST_TELLING:
+        *alone, both, stacked = grid_lines(store, task, learned, condition)
+        better = best(alone)
+        if better is None:
+            continue
+        how = "learned from all conditions" if learned == MIXED else "learned from such"
+        for line, name in ((both, "both senses"), (stacked, "all planes stacked")):
+            if more := gain(line, better):
+                said.append(
+                    f"{task}, {condition}, {how}: {name} minus {better.cell.planes} "
+                    f"alone, the better sense: {more} points on {more.clips} clips; "
+                    f"{more.verdict}."
+                )
+    return said
 
 
 def _bullets(said: list[str]) -> list[str]:

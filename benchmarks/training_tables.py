@@ -217,12 +217,15 @@ Shares are of one profiled step each; what was tried is in benchmarks/LOG.md.
   here and no more (233 against 94 GFLOP/s): the 96 GFLOP would take 0.41 s if nothing
   else were done, 4.5 x the plain way. Needed: AMX, with which one thread's bfloat16
   convolutions were measured at 12 times float32, and the cell as one kernel.
-- **convlstm, memory.** The plain twin already has the strided encoder. Ours holds the
-  gates and their gradient in float32 (84 MB each) and the input in three or four
-  stages (31 to 63 MB each), by their sizes. The first version's ConvLSTM, without an
-  encoder, was measured at 13.3 GB for the whole process (on another machine); an
-  epoch of ours is at 1.3. Needed: gates in bfloat16, or their gradient written over
-  them.
+- **convlstm, memory.** The plain twin already has the strided encoder. Under autocast
+  gates and their gradient are held in bfloat16 (40 MiB each), cells in float32 (20).
+  What is saved for the backward pass of both networks is 179 MiB then; the most is
+  held in the next step's forward pass: the input in three or four stages (31 to 63 MiB
+  each) beside what the libraries keep themselves (about 170 MiB of the peak once a
+  step is over and all is freed, the plain way's process has them too). The first
+  version's ConvLSTM, without an encoder, was measured at 13.3 GB for the whole process
+  (on another machine); an epoch of ours is at 1.3. Needed: the input's stages in one
+  pass, and the encoder found again instead of kept, which costs time.
 - **vivit, stacked.** Of 0.30 s products take 0.13 (0.10 at the peak), softmax, GELU
   and layer normalisation 0.04, copies and changes of type 0.04, drawing chances and
   the rest 0.09. Needed: those fused.

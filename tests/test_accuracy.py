@@ -28,7 +28,10 @@ MADE = ("fights/majority", "fights/sound_track", "grid-digit/majority")
 def bench() -> Iterator[SimpleNamespace]:
     """Return the benchmark's modules, by what follows `accuracy_` in their names."""
     sys.path.insert(0, str(BENCHMARKS))
-    names = ("cells", "clips", "grid", "noise", "numbers", "plan", "tables", "train")
+    names = (
+        *("cells", "clips", "conditions", "grid", "noise", "numbers", "plan"),
+        *("tables", "train", "words"),
+    )
     modules = {n: importlib.import_module(f"accuracy_{n}") for n in names}
     others = {n: importlib.import_module(n) for n in ("accuracy", "baselines")}
     others["first"] = importlib.import_module("first_version")
@@ -118,7 +121,7 @@ def test_babble_comes_from_clips_that_other_folds_test(bench):
     ]
     for clip in listed[:6]:
         voices = bench.grid.voices_of(clip, listed)
-        assert len(set(voices)) == bench.plan.VOICES
+        assert len(set(voices)) == bench.conditions.VOICES
         assert all(listed[n].fold != clip.fold for n in voices)
 
 
@@ -135,10 +138,33 @@ def test_babble_comes_from_clips_that_other_folds_test(bench):
     ],
 )
 def test_a_condition_says_what_each_sense_suffers(bench, condition, heard, seen):
-    assert bench.plan.parts(condition) == (heard, seen)
-    assert bench.plan.seen_by("sound", condition) == heard
-    assert bench.plan.seen_by("picture", condition) == seen
-    assert bench.plan.seen_by("both", condition) == condition
+    told = bench.conditions
+    assert told.parts(condition) == (heard, seen)
+    assert told.named((heard, seen)) == condition
+    assert told.seen_by("sound", condition) == heard
+    assert told.seen_by("picture", condition) == seen
+    assert told.seen_by("both", condition) == condition
+
+
+def test_a_mixed_clip_comes_as_often_with_each_condition_as_planned(bench):
+    told = bench.conditions
+    copies = [told.mixture(f"clip{n}", 0) for n in range(40)]
+    for suffered in copies:
+        heard, seen = zip(*map(told.parts, suffered), strict=True)
+        assert {one: heard.count(one) for one in heard} == told.MIX["sound"]
+        assert {one: seen.count(one) for one in seen} == told.MIX["picture"]
+    assert told.mixture("clip3", 0) == copies[3]
+    pairs = {pair for suffered in copies for pair in suffered}
+    assert len(pairs) == 21, "every noise meets every picture in some clip"
+
+
+def test_a_network_is_asked_in_the_conditions_that_it_perceives(bench):
+    asked = bench.conditions.asked
+    assert asked("picture", "mixed") == ("clean", "blurred")
+    assert asked("sound", "clean")[0] == "clean"
+    assert "blurred" not in asked("sound", "mixed")
+    assert set(asked("both", "mixed")) == {*bench.conditions.CONDITIONS, "muted"}
+    assert asked("both", "white-10") == ("white-10",)
 
 
 def test_the_plan_has_every_cell_once_and_the_telling_ones_early(bench):
@@ -147,7 +173,7 @@ def test_the_plan_has_every_cell_once_and_the_telling_ones_early(bench):
     networks = [name for name in names if "/conv3d/" in name]
     assert networks[0] == "fights/conv3d/rgb/one/clean/fold1"
     first_grid = next(n for n in networks if n.startswith("grid"))
-    assert first_grid == "grid-command/conv3d/picture/one/clean/fold1"
+    assert first_grid == "grid-command/conv3d/picture/one/mixed/fold1"
 
 
 def fake_result(cell: Any, *, n_right: int = 3) -> dict[str, Any]:
@@ -368,7 +394,8 @@ def test_the_first_version_learns_what_is_easy(bench, rows):
 # The whole way
 
 
-def test_a_cell_goes_from_clips_to_answers(bench, tmp_path, monkeypatch, capsys):
+def grid_of_six(bench: SimpleNamespace, tmp_path: Path, monkeypatch: Any) -> None:
+    """Write six clips in the layout of the grid, of which three folds can be cut."""
     monkeypatch.setattr(bench.grid, "VOICES", 2)  # of so few clips
     folder = tmp_path / "data" / "grid"
     (folder / "clips").mkdir(parents=True)
@@ -380,15 +407,58 @@ def test_a_cell_goes_from_clips_to_answers(bench, tmp_path, monkeypatch, capsys)
         clips.make(folder / name, clips.colours(), sound)
         listed.append(f"{name},{label},{colour},{('one', 'two')[number // 3]}")
     (folder / "labels.csv").write_text("\n".join(listed))
+
+
+def test_a_cell_goes_from_clips_to_answers(bench, tmp_path, monkeypatch, capsys):
+    grid_of_six(bench, tmp_path, monkeypatch)
     name = "grid-command/conv3d/both/senses/clean/fold1"
     work = tmp_path / "work"
     words = ["--only", name, "--quick", "--threads", "1", "--workers", "1"]
     words += ["--data", str(tmp_path / "data"), "--work", str(work)]
     assert bench.accuracy.main(words) == 0, capsys.readouterr()
     kept = json.loads((work / "cells" / f"{name}.json").read_text())
-    assert set(kept["told"]) == {"clean", *bench.plan.FAILS}
+    assert set(kept["told"]) == {"clean", *bench.conditions.FAILS}
     assert kept["clips"] == {"train": 2, "val": 2, "test": 2}
     assert kept["used"]["fusion"] == "senses"
     assert not any((work / "runs").iterdir()), "what a training leaves is removed"
     assert (work / ".gitignore").read_text() == "*\n"
     assert "A trial with few clips" in (work / "ACCURACY.md").read_text()
+
+
+def test_who_learns_from_mixed_clips_is_asked_in_every_condition(
+    bench, tmp_path, monkeypatch, capsys
+):
+    grid_of_six(bench, tmp_path, monkeypatch)
+    work, name = tmp_path / "work", "grid-colour/conv3d/both/stack/mixed/fold2"
+    words = ["--only", name, "--quick", "--threads", "1", "--workers", "1"]
+    words += ["--data", str(tmp_path / "data"), "--work", str(work)]
+    assert bench.accuracy.main(words) == 0, capsys.readouterr()
+    kept = json.loads((work / "cells" / f"{name}.json").read_text())
+    assert set(kept["told"]) == {*bench.conditions.CONDITIONS, "muted"}
+    assert all(len(told["clips"]) == 2 for told in kept["told"].values())
+    copies = {
+        stem: len(set(bench.conditions.mixture(stem, 0)))
+        for stem in ("bin0", "set1", "bin2", "set3", "bin4", "set5")
+    }
+    tested = kept["told"]["clean"]["clips"]
+    learned = sum(n for stem, n in copies.items() if stem not in tested)
+    assert kept["clips"]["train"] + kept["clips"]["val"] == learned
+    assert kept["clips"]["test"] == 2
+    page = (work / "ACCURACY.md").read_text()
+    assert "colour, learned from all conditions: both senses" not in page
+    assert "| colour | mixed | conv3d | both | stack | 1 of 3 | 2 |" in page
+
+
+def test_the_page_names_where_joining_is_better(bench, tmp_path):
+    for planes, fusion, n_right in (("sound", "one", 1), ("both", "senses", 4)):
+        for fold in (1, 2, 3):
+            cell = bench.plan.Cell(
+                *("grid", "digit", "conv3d", planes, fusion, "mixed", fold)
+            )
+            result = fake_result(cell, n_right=n_right)
+            result["told"] = {"clean": result["told"]["mixed"]}
+            bench.cells.keep(tmp_path, cell, result)
+    said = bench.words.grid_words(bench.numbers.Store(tmp_path))
+    found = "digit, learned from all conditions: both senses against the better one: "
+    assert f"- {found}better: clean." in said
+    assert any("both senses minus sound alone" in line for line in said)

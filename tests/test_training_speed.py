@@ -126,6 +126,24 @@ def test_costs_can_be_counted_without_a_processor(name, fusion):
     assert logits.device.type == "meta"
 
 
+def test_gates_kept_in_half_precision_cost_the_gradient_little():
+    dice = torch.Generator().manual_seed(0)
+    heard = torch.randn(6 * 2, 12, 5, 4, generator=dice)
+    weight = torch.randn(12, 3, 3, 3, generator=dice) / 5
+    upstream = torch.randn(6 * 2, 3, 5, 4, generator=dice)
+    found = []
+    for kind in (torch.float64, torch.bfloat16):
+        own = [values.to(kind).requires_grad_() for values in (heard, weight)]
+        memory = recur(*own, 6)
+        assert memory.dtype == kind
+        slopes = torch.autograd.grad(memory, own, upstream.to(kind))
+        assert all(one.dtype == kind for one in slopes)
+        found.append([one.double() for one in slopes])
+    for exact, half in zip(*found, strict=True):
+        # bfloat16 has 8 bits: 0.4 % for each rounding, a few of them after each other.
+        assert float((half - exact).norm() / exact.norm()) < 0.02
+
+
 @pytest.mark.parametrize("n_frames", [1, 2, 5])
 def test_the_recurrence_by_hand_has_autograds_gradients(monkeypatch, n_frames):
     dice = torch.Generator().manual_seed(0)

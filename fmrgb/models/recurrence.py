@@ -58,22 +58,24 @@ class Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, heard_NGHW: Tensor, weight: Tensor, n_frames: int) -> Tensor:
-        """Keep gates, cells and memory of every frame."""
+        """Keep gates, cells and memory of every frame; cells alone always exactly."""
         weight = weight.contiguous(memory_format=CHANNELS_LAST)
         heard_NGHW = heard_NGHW.contiguous(memory_format=CHANNELS_LAST)
         exact = torch.promote_types(heard_NGHW.dtype, torch.float32)
-        gates_NGHW = torch.empty_like(heard_NGHW, dtype=exact)
-        cells_NDHW = torch.empty_like(gates_NGHW[:, : weight.shape[1]])
-        hiddens_NDHW = torch.empty_like(cells_NDHW, dtype=heard_NGHW.dtype)
+        gates_NGHW = torch.empty_like(heard_NGHW)
+        hiddens_NDHW = torch.empty_like(heard_NGHW[:, : weight.shape[1]])
+        cells_NDHW = torch.empty_like(hiddens_NDHW, dtype=exact)
         parts = (heard_NGHW, gates_NGHW, cells_NDHW, hiddens_NDHW)
         before = None
-        for heard, gates, cell, hidden in zip(
+        for heard, kept, cell, hidden in zip(
             *(by_frame(part, n_frames) for part in parts), strict=True
         ):
-            gates.copy_(heard)
+            gates = kept.copy_(heard) if kept.dtype == exact else heard.to(exact)
             if before is not None:
                 gates += _conv(before[1], weight)
             gates.sigmoid_()
+            if kept is not gates:
+                kept.copy_(gates)
             i, f, o, g = gates.chunk(4, dim=1)
             torch.mul(i, g, out=cell).mul_(2).sub_(i)
             if before is not None:
@@ -89,28 +91,33 @@ class Recurrence(torch.autograd.Function):
     def backward(ctx: Any, upstream_NDHW: Tensor) -> tuple[Tensor, Tensor, None]:
         """Go from the last frame to the first."""
         gates_NGHW, cells_NDHW, hiddens_NDHW, weight = ctx.saved_tensors
-        half = hiddens_NDHW.dtype
-        slopes_NGHW = torch.empty_like(gates_NGHW)  # the gradient of what was heard
+        exact = cells_NDHW.dtype
+        # The gradient of what was heard.
+        slopes_NGHW = torch.empty_like(gates_NGHW)
         cells = by_frame(cells_NDHW, ctx.n_frames)
         upstream_NDHW = upstream_NDHW.contiguous(memory_format=CHANNELS_LAST)
-        upstreams = by_frame(upstream_NDHW.to(slopes_NGHW.dtype), ctx.n_frames)
+        upstreams = by_frame(upstream_NDHW, ctx.n_frames)
         of_cell = None
-        of_hidden = upstreams[-1]
+        of_hidden = upstreams[-1].to(exact)
         gates = by_frame(gates_NGHW, ctx.n_frames)
         slopes = by_frame(slopes_NGHW, ctx.n_frames)
         for t in reversed(range(ctx.n_frames)):
             before = cells[t - 1] if t else None
-            of_cell = _slopes(gates[t], slopes[t], cells[t], before, of_hidden, of_cell)
+            here = slopes[t] if slopes[t].dtype == exact else slopes[t].to(exact)
+            of_cell = _slopes(
+                gates[t].to(exact), here, cells[t], before, of_hidden, of_cell
+            )
+            if here is not slopes[t]:
+                slopes[t].copy_(here)
             if t:
-                into = _conv_slopes(slopes[t].to(half), upstreams[t], weight, True)
-                of_hidden = upstreams[t - 1] + into
-        heard_slopes = slopes_NGHW.to(half)
+                into = _conv_slopes(slopes[t], upstreams[t], weight, True)
+                of_hidden = upstreams[t - 1] + into.to(exact)
         of_weight = torch.zeros_like(weight)
         if ctx.n_frames > 1:
             batch = len(cells[0])
-            later, earlier = heard_slopes[batch:], hiddens_NDHW[:-batch]
+            later, earlier = slopes_NGHW[batch:], hiddens_NDHW[:-batch]
             of_weight = _conv_slopes(later, earlier, weight, False)
-        return heard_slopes, of_weight, None
+        return slopes_NGHW, of_weight, None
 
 
 def _slopes(
