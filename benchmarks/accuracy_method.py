@@ -88,7 +88,9 @@ def _spoiling() -> list[str]:
         f"Clips to learn from that come in all conditions are {COPIES} copies, equal "
         f"ones once: sound {_shares('sound')}; picture {_shares('picture')}; which "
         "meets which is drawn by the clip's name (training on many conditions at once: "
-        "Lippmann, Martin and Paul 1987, ICASSP, multi-style training). A test clip is "
+        "Lippmann, Martin and Paul 1987, ICASSP, multi-style training). These networks "
+        "begin with what was learned from the clean clips of the same fold (easy "
+        "before hard: Bengio et al. 2009, ICML, curriculum learning). A test clip is "
         "asked about once in each condition. In the tables by what was learned, "
         "training, validation and test clips are spoilt alike.",
     ]

@@ -51,8 +51,9 @@ TRAIN: dict[str, dict[str, Any]] = {
     "grid/convlstm": {"epochs": 120, "patience": 120, "lr": 3e-3},
     "grid/vivit": {"epochs": 120, "patience": 120, "lr": 1e-3},
 }
-# A mixed clip comes as ten copies, so that one epoch is ten of the others'.
-MIXED_EPOCHS = {"epochs": 12, "patience": 12}
+# Those that learn from mixed clips begin with what was learned from clean ones. A mixed
+# clip comes as ten copies, so that one epoch is ten of the others'.
+MIXED_TRAIN = {"epochs": 6, "patience": 6, "lr": 1e-3}
 QUICK = {"epochs": 1, "patience": 1}
 QUICK_PER_LABEL = 3  # clips of each kind, with --quick
 
@@ -71,6 +72,7 @@ PLANES: dict[str, tuple[str, str]] = {
     "grid both": ("mel5", "all"),
 }
 TASKS = ("command", "colour", "digit")
+GRID_COLUMNS = (("picture", ONE), ("sound", ONE), ("both", SENSES), ("both", STACK))
 # Tables of networks that learned from clips spoilt like those that they are tested on.
 ALIKE = (CLEAN, "white-10", "white-10+blurred", "babble-10+blurred")
 FIGHTS_BASELINES = {
@@ -154,9 +156,11 @@ def _in_order() -> Iterator[Cell]:
         for model, planes in GRID_BASELINES.items():
             for name, fold in ((n, k) for k in _folds("grid") for n in planes):
                 yield Cell("grid", task, model, name, fold=fold)
-    for task in TASKS:
+    for fold in _folds("grid"):
+        yield from _grid("command", CLEAN, MIXED, fold=fold)
+    for task in ("colour", "digit"):
         for fold in _folds("grid"):
-            yield from _grid(task, MIXED, fold=fold)
+            yield from _grid(task, CLEAN, MIXED, fold=fold, columns=GRID_COLUMNS[:3])
     for model in ("vivit", "convlstm"):
         yield from _fights({model: ("rgb", "simple5", "mel5", "gray3", "sound")})
     yield from _fights({"first": ("gray3",)}, ONE)
@@ -167,7 +171,7 @@ def _in_order() -> Iterator[Cell]:
     yield from _fights({"conv3d": ("sound_mel",)})
     yield from _fights({model: ("simple5",) for model in ("vivit", "convlstm")}, STACK)
     for model in ("vivit", "convlstm"):
-        yield from _grid("command", MIXED, model=model)
+        yield from _grid("command", CLEAN, MIXED, model=model)
 
 
 def _folds(data: str) -> range:
@@ -188,18 +192,19 @@ def _fights(
 
 
 def _grid(
-    task: str, *conditions: str, fold: int = 1, model: str = "conv3d"
+    task: str,
+    *conditions: str,
+    fold: int = 1,
+    model: str = "conv3d",
+    columns: tuple[tuple[str, str], ...] = GRID_COLUMNS,
 ) -> Iterator[Cell]:
-    """Yield the cells of one row of the grid's table: each sense, both, stacked."""
+    """Yield the cells of some rows of the grid's table: each sense, both, stacked."""
     for condition in conditions:
-        for planes, fusion in GRID_COLUMNS:
+        for planes, fusion in columns:
             left = seen_by(planes, condition)
             # A picture that is blanked, alone, leaves nothing to learn from.
             if planes == "both" or left != NOTHING_SEEN:
                 yield Cell("grid", task, model, planes, fusion, left, fold)
-
-
-GRID_COLUMNS = (("picture", ONE), ("sound", ONE), ("both", SENSES), ("both", STACK))
 
 
 def settings_of(cell: Cell, *, quick: bool = False) -> dict[str, Any]:
@@ -222,12 +227,12 @@ def settings_of(cell: Cell, *, quick: bool = False) -> dict[str, Any]:
     if cell.data == "grid":
         chosen |= {"blur": BLUR, "voices": VOICES, "crop": list(CROP or ()) or None}
     if cell.condition == MIXED:
-        chosen["mix"] = MIX
+        chosen |= {"mix": MIX, "begins_with": settings_of(clean(cell), quick=quick)}
     return chosen | ({"quick": QUICK_PER_LABEL} if quick else {})
 
 
 def _train_of(cell: Cell) -> dict[str, Any]:
-    mixed = MIXED_EPOCHS if cell.condition == MIXED else {}
+    mixed = MIXED_TRAIN if cell.condition == MIXED else {}
     return dict(TRAIN[f"{cell.data}/{cell.model}"]) | mixed
 
 
@@ -250,6 +255,11 @@ def guess_minutes(cell: Cell, threads: int, *, quick: bool = False) -> float:
         per_epoch * train["epochs"] * n_trainings / (1 + GAIN * (threads - 1))
     )
     return (seconds + 5) / 60
+
+
+def clean(cell: Cell) -> Cell:
+    """Return the cell that learns the same from clean clips."""
+    return replace(cell, condition=CLEAN)
 
 
 def siblings(cell: Cell) -> list[Cell]:

@@ -1,7 +1,5 @@
 """From a cell to its result: make its samples, train, test."""
 
-import hashlib
-import json
 import shutil
 import time
 from collections import Counter
@@ -13,24 +11,26 @@ from typing import Any
 import baselines
 from accuracy_cells import Kept, answers, machine
 from accuracy_clips import rows_of, view_of_cell
-from accuracy_grid import spoilt
+from accuracy_conditions import CLEAN, MIXED
+from accuracy_grid import digest, spoilt
 from accuracy_plan import (
     BASELINES,
     ONE,
     SEED,
     Bench,
     Cell,
+    clean,
     settings_of,
 )
 from first_version import train_first
 
 from fmrgb.checkpoint import Network, load_checkpoint
 from fmrgb.evaluate import predict_rows
-from fmrgb.files import make_folder
+from fmrgb.files import make_folder, whole_file
 from fmrgb.learner import Settings
 from fmrgb.manifest import Row
 from fmrgb.sample import load_sample
-from fmrgb.trainer import train
+from fmrgb.trainer import Trained, train
 
 
 def run_cell(cell: Cell, bench: Bench, device: str) -> Kept:
@@ -70,35 +70,56 @@ def _run_first(cell: Cell, rows: Sequence[Row], bench: Bench) -> Kept:
 
 
 def _run_network(cell: Cell, rows: Sequence[Row], bench: Bench) -> Kept:
-    chosen = settings_of(cell, quick=bench.quick)
-    settings = replace(Settings(model=cell.model, seed=SEED), **chosen["train"])
-    if cell.fusion != ONE:
-        settings = replace(settings, fusion=cell.fusion)
-    folder = _run_folder(cell, chosen, settings, bench.work)
-    trained = train(
-        rows,
-        view_of_cell(cell, rows),
-        settings,
-        folder=folder,
-        recipe=load_sample(rows[0].path).meta["options"],
-        quiet=True,
-        resume=True,
-    )
+    trained, settings = _learn(cell, rows, bench)
     network = load_checkpoint(trained.best)
     told = _ask(network, cell, rows, bench)
-    shutil.rmtree(folder)
+    if cell.condition == CLEAN and cell.data == "grid":
+        # Who learns from mixed clips begins with these.
+        make_folder(weights_of(cell, bench).parent)
+        with whole_file(weights_of(cell, bench)) as part:
+            shutil.copyfile(trained.best, part)
+    shutil.rmtree(trained.best.parent)
     return {
         "told": told,
         "parameters": trained.parameters,
         "epochs": len(trained.history),
-        "used": asdict(settings),
+        "used": {**asdict(settings), "init": settings.init and CLEAN},
     }
 
 
-def _run_folder(cell: Cell, chosen: Kept, settings: Settings, work: Path) -> Path:
+def weights_of(cell: Cell, bench: Bench) -> Path:
+    """Return the file for what a network learned from clean clips."""
+    begun = clean(cell)
+    mark = digest(settings_of(begun, quick=bench.quick))
+    return bench.work / "weights" / f"{begun.name.replace('/', '_')}-{mark}.ckpt"
+
+
+def _learn(cell: Cell, rows: Sequence[Row], bench: Bench) -> tuple[Trained, Settings]:
+    """Train, from the beginning or from what was learned from clean clips."""
+    chosen = settings_of(cell, quick=bench.quick)
+    settings = replace(Settings(model=cell.model, seed=SEED), **chosen["train"])
+    if cell.fusion != ONE:
+        settings = replace(settings, fusion=cell.fusion)
+    mark = digest({"chosen": chosen, **asdict(settings)})
+    if cell.condition == MIXED:
+        weights = weights_of(cell, bench)
+        if not weights.exists():
+            _run_network(clean(cell), rows_of(clean(cell), bench), bench)
+        settings = replace(settings, init=str(weights))
+    trained = train(
+        rows,
+        view_of_cell(cell, rows),
+        settings,
+        folder=_run_folder(cell, mark, bench.work),
+        recipe=load_sample(rows[0].path).meta["options"],
+        quiet=True,
+        resume=True,
+    )
+    return trained, settings
+
+
+def _run_folder(cell: Cell, mark: str, work: Path) -> Path:
     """Make the folder of a training; what was killed goes on if nothing was changed."""
-    text = json.dumps([chosen, asdict(settings)], sort_keys=True)
-    mark = hashlib.sha256(text.encode()).hexdigest()[:8]
     folder = work / "runs" / f"{cell.name.replace('/', '_')}-{mark}"
     make_folder(folder)
     return folder

@@ -173,7 +173,7 @@ def test_the_plan_has_every_cell_once_and_the_telling_ones_early(bench):
     networks = [name for name in names if "/conv3d/" in name]
     assert networks[0] == "fights/conv3d/rgb/one/clean/fold1"
     first_grid = next(n for n in networks if n.startswith("grid"))
-    assert first_grid == "grid-command/conv3d/picture/one/mixed/fold1"
+    assert first_grid == "grid-command/conv3d/picture/one/clean/fold1"
 
 
 def fake_result(cell: Any, *, n_right: int = 3) -> dict[str, Any]:
@@ -429,7 +429,7 @@ def test_who_learns_from_mixed_clips_is_asked_in_every_condition(
     bench, tmp_path, monkeypatch, capsys
 ):
     grid_of_six(bench, tmp_path, monkeypatch)
-    work, name = tmp_path / "work", "grid-colour/conv3d/both/stack/mixed/fold2"
+    work, name = tmp_path / "work", "grid-colour/conv3d/both/senses/mixed/fold2"
     words = ["--only", name, "--quick", "--threads", "1", "--workers", "1"]
     words += ["--data", str(tmp_path / "data"), "--work", str(work)]
     assert bench.accuracy.main(words) == 0, capsys.readouterr()
@@ -444,9 +444,12 @@ def test_who_learns_from_mixed_clips_is_asked_in_every_condition(
     learned = sum(n for stem, n in copies.items() if stem not in tested)
     assert kept["clips"]["train"] + kept["clips"]["val"] == learned
     assert kept["clips"]["test"] == 2
+    assert kept["used"]["init"] == "clean", "it goes on from what was learned before"
+    (weights,) = (work / "weights").iterdir()
+    assert weights.name.startswith("grid-colour_conv3d_both_senses_clean_fold2-")
     page = (work / "ACCURACY.md").read_text()
     assert "colour, learned from all conditions: both senses" not in page
-    assert "| colour | mixed | conv3d | both | stack | 1 of 3 | 2 |" in page
+    assert "| colour | mixed | conv3d | both | senses | 1 of 3 | 2 |" in page
 
 
 def test_the_page_names_where_joining_is_better(bench, tmp_path):
