@@ -18,6 +18,7 @@ from fmrgb.intervals import Range, mean_interval
 from fmrgb.metrics import Predictions, score
 
 NOT_RUN = "not run"
+COLUMN_HEADS = ("picture", "sound", "both", "both, stacked")  # of GRID_COLUMNS
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from accuracy_conditions import CLEAN, CONDITIONS, FAILS, MIXED, NOTHING_SEEN
 from accuracy_method import method
 from accuracy_numbers import (
+    COLUMN_HEADS,
     NOT_RUN,
     Line,
     Store,
@@ -32,7 +33,6 @@ from fmrgb.files import whole_file
 MODEL_ORDER = (
     *("majority", "sound_track", "logistic", "first", "conv3d", "vivit", "convlstm"),
 )
-COLUMN_HEADS = ("picture", "sound", "both", "both, stacked")
 
 
 def write_tables(path: Path, work: Path, *, quick: bool = False) -> Path:

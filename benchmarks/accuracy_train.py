@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import baselines
-from accuracy_cells import Kept, answers, machine
+from accuracy_cells import Kept, answers, keep, machine
 from accuracy_clips import rows_of, view_of_cell
 from accuracy_conditions import CLEAN, MIXED
 from accuracy_grid import digest, spoilt
@@ -48,7 +48,7 @@ def run_cell(cell: Cell, bench: Bench, device: str) -> Kept:
     elif cell.model == "first":
         result = _run_first(cell, rows, bench)
     else:
-        result = _run_network(cell, rows, bench)
+        result = _run_network(cell, rows, bench, device)
     return {
         "minutes": (time.perf_counter() - start) / 60,
         "clips": dict(Counter(row.split for row in rows)),
@@ -69,7 +69,10 @@ def _run_first(cell: Cell, rows: Sequence[Row], bench: Bench) -> Kept:
     }
 
 
-def _run_network(cell: Cell, rows: Sequence[Row], bench: Bench) -> Kept:
+def _run_network(cell: Cell, rows: Sequence[Row], bench: Bench, device: str) -> Kept:
+    begun = clean(cell)
+    if cell.condition == MIXED and not weights_of(cell, bench).exists():
+        keep(bench.work, begun, run_cell(begun, bench, device), quick=bench.quick)
     trained, settings = _learn(cell, rows, bench)
     network = load_checkpoint(trained.best)
     told = _ask(network, cell, rows, bench)
@@ -102,10 +105,7 @@ def _learn(cell: Cell, rows: Sequence[Row], bench: Bench) -> tuple[Trained, Sett
         settings = replace(settings, fusion=cell.fusion)
     mark = digest({"chosen": chosen, **asdict(settings)})
     if cell.condition == MIXED:
-        weights = weights_of(cell, bench)
-        if not weights.exists():
-            _run_network(clean(cell), rows_of(clean(cell), bench), bench)
-        settings = replace(settings, init=str(weights))
+        settings = replace(settings, init=str(weights_of(cell, bench)))
     trained = train(
         rows,
         view_of_cell(cell, rows),

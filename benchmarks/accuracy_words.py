@@ -1,7 +1,7 @@
 """What the tables show and do not prove, in sentences that follow the numbers."""
 
-from accuracy_conditions import CLEAN, CONDITIONS, MIXED
-from accuracy_numbers import Line, Store, best, gain, grid_lines
+from accuracy_conditions import CLEAN, CONDITIONS, MIXED, NOTHING_SEEN
+from accuracy_numbers import COLUMN_HEADS, Line, Store, best, gain, grid_lines
 from accuracy_plan import (
     ALIKE,
     BOTH_SENSES,
@@ -105,6 +105,7 @@ def grid_words(store: Store) -> list[str]:
     """Say whether joining the senses pays, clean and spoilt."""
     said = [
         *(sentence for task in TASKS for sentence in _counted(store, task)),
+        *(sentence for task in TASKS for sentence in _lowest(store, task)),
         *(sentence for task in TASKS for sentence in _joined(store, task, MIXED)),
     ]
     for condition in ALIKE:
@@ -132,6 +133,24 @@ def _counted(store: Store, task: str) -> list[str]:
         + "; ".join(f"{verdict}: {', '.join(c)}" for verdict, c in found.items())
         + "."
         for _ in range(bool(found))
+    ]
+
+
+def _lowest(store: Store, task: str) -> list[str]:
+    """Tell what is left in the condition that is worst for each column."""
+    worst: dict[str, tuple[float, str]] = {}
+    for condition in CONDITIONS:
+        lines = grid_lines(store, task, MIXED, condition)
+        for name, line in zip(COLUMN_HEADS, lines, strict=True):
+            blind = name == "picture" and condition == NOTHING_SEEN
+            if line.predictions is not None and not blind:
+                found = (line.scores["accuracy"], condition)
+                worst[name] = min(found, worst.get(name, found))
+    return [
+        f"{task}, learned from all conditions, the worst of them: "
+        + "; ".join(f"{name} {low:.3f} ({c})" for name, (low, c) in worst.items())
+        + "."
+        for _ in range(bool(worst))
     ]
 
 

@@ -447,6 +447,9 @@ def test_who_learns_from_mixed_clips_is_asked_in_every_condition(
     assert kept["used"]["init"] == "clean", "it goes on from what was learned before"
     (weights,) = (work / "weights").iterdir()
     assert weights.name.startswith("grid-colour_conv3d_both_senses_clean_fold2-")
+    begun = work / "cells" / f"{name.replace('mixed', 'clean')}.json"
+    told = set(json.loads(begun.read_text())["told"])
+    assert told == {"clean", *bench.conditions.FAILS}
     page = (work / "ACCURACY.md").read_text()
     assert "colour, learned from all conditions: both senses" not in page
     assert "| colour | mixed | conv3d | both | senses | 1 of 3 | 2 |" in page

@@ -591,7 +591,7 @@ def test_the_tool_says_what_it_did(rows, tmp_path, capsys):
     before = {path: (sha256(path), os.stat(path)) for path in home.rglob("*.pt")}
     words = ["--target", str(home), "--output", str(tmp_path / "out")]
     assert main(words) == 0
-    assert "18 samples in 1 shards (1 made, 0 kept)" in capsys.readouterr().out
+    assert "18 samples in 1 shard(s) (1 made, 0 kept)" in capsys.readouterr().out
     assert main(words) == 0
     assert "(0 made, 1 kept)" in capsys.readouterr().out
     after = {path: (sha256(path), os.stat(path)) for path in home.rglob("*.pt")}

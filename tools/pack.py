@@ -36,7 +36,7 @@ def work(options: PackOptions) -> int:
         "bytes": packed.n_bytes,
     }
     lines = [
-        f"{packed.samples} samples in {packed.shards} shards ({packed.made} made, "
+        f"{packed.samples} samples in {packed.shards} shard(s) ({packed.made} made, "
         f"{packed.shards - packed.made} kept), {packed.n_bytes / 2**20:.1f} MiB",
         f"{len(packed.failed)} samples set aside"
         + (f", see {shown(options.output / 'failed.csv')}" if packed.failed else ""),
