@@ -28,8 +28,8 @@ test-slow: $(READY)  ## the tests that take minutes
 test-gpu: $(READY)  ## the tests that need an accelerator
 	$(BIN)/python -m pytest -q -m gpu $(ARGS)
 
-faults: $(READY)  ## the bench of faults, all of it: hours; ends with a table
-	$(BIN)/python -m pytest -q -m "not slow and not gpu" tests/faults $(ARGS)
+faults: $(READY)  ## the bench of faults, all of it: hours; goes on where it stopped
+	$(BIN)/python tests/faults/whole.py $(ARGS)
 
 lint: $(READY)  ## layout, style and types
 	$(BIN)/ruff check .

@@ -264,7 +264,8 @@ def test_every_model_tells_by_both_senses_and_by_neither_alone(
 ):
     line = ["--data", str(whole / "samples"), "--output", str(tmp_path / "run")]
     line += ["--learnmethod", model, "--channels", sense, "--augment", "false"]
-    line += ["--epochs", "20", "--val_size", "0.2", "--precision", "32"]
+    line += ["--epochs", "20", "--val_size", str(demo.VAL_SIZE), "--precision", "32"]
+    line += ["--lr", str(demo.LEARNING_RATE)]
     assert train_tool.main(line) == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     history = read_csv(tmp_path / "run" / "metrics.csv", ("val_accuracy",))

@@ -93,7 +93,8 @@ def run_tool(
                 )
         _use_cache(options)
         _refuse_pipes(options)
-        with to_file(getattr(options, "log_file", None), name):
+        log_file = getattr(options, "log_file", None)
+        with stopping.answered(), to_file(log_file, name):
             return work(options)
     except KeyboardInterrupt:
         return stopping.tell(name)

@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -29,6 +30,7 @@ _heard: list[int] = []  # signals, in the order they came
 _name: list[str] = []  # of the tool, once it is known
 _told: list[bool] = []  # whether the one line was written
 _listening: list[bool] = []
+_answered: list[bool] = []  # whether somebody answers KeyboardInterrupt
 
 
 def listen(name: str) -> None:
@@ -69,6 +71,16 @@ def listen_early() -> None:
         listen(Path(program).stem)
 
 
+@contextmanager
+def answered() -> Iterator[None]:
+    """Have a signal raise KeyboardInterrupt in the block; else it ends the process."""
+    _answered.append(True)
+    try:
+        yield
+    finally:
+        _answered.clear()
+
+
 def was_stopped() -> bool:
     """Tell whether a signal to stop has come."""
     return bool(_heard)
@@ -91,7 +103,7 @@ def _speaks() -> bool:
 def _hear(number: int, frame: FrameType | None) -> None:
     _heard.append(number)
     # Half-imported modules answer an interruption with faults of their own.
-    if len(_heard) > 1 or _importing(frame):
+    if len(_heard) > 1 or not _answered or _importing(frame):
         _end_now()
     raise KeyboardInterrupt
 

@@ -22,12 +22,19 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 END_S = 12.0  # a run that was asked to stop must have ended by then, on any machine
 LONGEST_S = 240.0  # for any one run of a tool here
 STOPPED = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+ASKED = (signal.SIGTERM, signal.SIGINT)
 # What the tools import: those about media, and all.
 LIGHT = ("cv2", "av", "fmrgb.build", "fmrgb.resize", "fmrgb.cleanup", "fmrgb.preflight")
 ALL = (
     *("torch", "lightning.pytorch", "matplotlib.pyplot", "sklearn", *LIGHT),
     *("fmrgb.run", "fmrgb.judging", "fmrgb.explain", "fmrgb.export", "fmrgb.visualise"),
     *("fmrgb.evaluate", "fmrgb.rawclips", "fmrgb.comparison"),
+)
+# And what single tools import later, which takes them longer than their work.
+MOST = (
+    *(*ALL, "captum.attr", "librosa.core", "librosa.util", "numba", "onnxruntime"),
+    *("onnxscript", "torch.onnx._internal.exporter._compat", "torch._dynamo"),
+    *("torch.export", "networkx", "optuna", "sklearn.mixture", "sqlalchemy"),
 )
 
 
@@ -49,10 +56,12 @@ class Ended:
 class Started:
     """A run of a tool that is under way in `folder`, in a group of its own."""
 
-    def __init__(self, server: "Tools", words: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self, server: "Tools", words: Sequence[str], folder: Path, *, forked: bool
+    ) -> None:
         self._server = server
         self._logs = [folder.parent / f"{folder.name}.{n}" for n in ("out", "err")]
-        order = {"words": list(words), "folder": str(folder)}
+        order = {"words": list(words), "folder": str(folder), "forked": forked}
         self._start = time.monotonic()
         self.pid = int(server.ask({**order, "logs": list(map(str, self._logs))}))
 
@@ -132,9 +141,11 @@ class Tools:
         self._process.stdin.flush()
         return self._process.stdout.readline().strip()
 
-    def start(self, words: Sequence[object], folder: Path) -> Started:
-        """Start `fmrgb <words>` in a folder."""
-        return Started(self, [str(word) for word in words], folder)
+    def start(
+        self, words: Sequence[object], folder: Path, *, forked: bool = True
+    ) -> Started:
+        """Start `fmrgb <words>` in a folder: as a fork, or as users start it."""
+        return Started(self, [str(word) for word in words], folder, forked=forked)
 
     def run(self, words: Sequence[object], folder: Path) -> Ended:
         """Run `fmrgb <words>` in a folder to its end."""
@@ -195,14 +206,27 @@ def _say(answer: object) -> None:
 def _become(order: dict[str, object]) -> None:
     """Be a tool from here on."""
     os.setsid()
+    if order["forked"]:  # it is a moment of its work that counts, not of its start
+        signal.pthread_sigmask(signal.SIG_BLOCK, ASKED)
     os.chdir(str(order["folder"]))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, log in enumerate(order["logs"], start=1):  # type: ignore[arg-type]
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    if not order["forked"]:
+        program = [sys.executable, "-m", "fmrgb_tools.main", *order["words"]]  # type: ignore[misc]
+        os.execv(sys.executable, program)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.argv = ["fmrgb", *order["words"]]  # type: ignore[misc]
+    from fmrgb_tools import stopping
     from fmrgb_tools.main import main
 
+    listen = stopping.listen
+
+    def listen_and_hear(name: str) -> None:
+        listen(name)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED)
+
+    stopping.listen = listen_and_hear
     try:
         status = main()
     except SystemExit as left:  # a wrong command line

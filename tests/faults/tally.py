@@ -7,7 +7,7 @@ unless the test fails. The table at the end of a run of pytest is made of the no
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,24 +96,29 @@ def notes() -> list[Note]:
     return list(_KEPT.notes)
 
 
+def rows(kept: Sequence[Note]) -> list[tuple[str, ...]]:
+    """Sum notes up: a heading, a row per area, and one for all of several."""
+    areas = sorted({n.area for n in kept})
+    found = [_row(area, [n for n in kept if n.area == area]) for area in areas]
+    if len(found) > 1:
+        found.append(_row("all", kept))
+    return [HEADING, *found]
+
+
 def table() -> list[str]:
     """Write the notes as lines of a table, one row per area and one for all."""
-    kept = notes()
-    areas = sorted({n.area for n in kept})
-    rows = [_row(area, [n for n in kept if n.area == area]) for area in areas]
-    if len(rows) > 1:
-        rows.append(_row("all", kept))
-    widths = [max(map(len, column)) for column in zip(HEADING, *rows, strict=True)]
+    lines = rows(notes())
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(
             cell.ljust(width) if place == 0 else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in (HEADING, *rows)
+        for row in lines
     ]
 
 
-def _row(area: str, kept: list[Note]) -> tuple[str, ...]:
+def _row(area: str, kept: Sequence[Note]) -> tuple[str, ...]:
     memory = [n.memory_mib for n in kept if n.memory_mib is not None]
     seconds = [n.seconds for n in kept if n.seconds is not None]
     return (

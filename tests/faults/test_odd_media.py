@@ -27,6 +27,7 @@ from fmrgb.errors import MediaError
 from fmrgb.limits import Limits
 from fmrgb.media import VIDEO_SUFFIXES, read_clip
 
+pytestmark = pytest.mark.alone
 ODD = Path(__file__).parents[3] / "shared" / "data" / "odd"
 SIZE = f"{verdicts.WIDTH}x{verdicts.HEIGHT}"
 MOST_MIB = 1500.0  # that any process of a run may come to hold; 8K pictures take most

@@ -24,9 +24,10 @@ from fmrgb.leftovers import HOST
 from fmrgb.scratch import PREFIX, scratch, sweep_killed
 
 # Starlette leaves the temporary file of a cut-off upload to the garbage collector.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.alone,
+]
 MAX_MB = 0.4
 AT_ONCE = 50
 HEAD = (

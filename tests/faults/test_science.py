@@ -325,6 +325,7 @@ def many(number: int) -> tuple[Sample, dict[str, Any]]:
     return one, {"group": f"g{number}"}
 
 
+@pytest.mark.alone
 @pytest.mark.faults
 @pytest.mark.timeout(1500)
 def test_a_thousand_classes_are_trained_judged_and_reported(tmp_path):
