@@ -53,7 +53,7 @@ TRAIN: dict[str, dict[str, Any]] = {
 }
 # Those that learn from mixed clips begin with what was learned from clean ones. A mixed
 # clip comes as ten copies, so that one epoch is ten of the others'.
-MIXED_TRAIN = {"epochs": 6, "patience": 6, "lr": 1e-3}
+MIXED_TRAIN = {"epochs": 12, "patience": 12, "lr": 1e-3}
 QUICK = {"epochs": 1, "patience": 1}
 QUICK_PER_LABEL = 3  # clips of each kind, with --quick
 
