@@ -24,12 +24,12 @@ CONDITIONS = (  # in the order of the tables
     *(CLEAN, *NOISES, "blurred", NOTHING_SEEN),
     *("white-10+blurred", "babble-10+blurred"),
 )
-# How often a mixed clip comes with each, of ten times.
+# How often a mixed clip comes with each.
 MIX: dict[str, dict[str, int]] = {
     "sound": {CLEAN: 4} | dict.fromkeys(NOISES, 1),
     "picture": {CLEAN: 5, "blurred": 3, NOTHING_SEEN: 2},
 }
-COPIES = 10
+COPIES = sum(MIX["sound"].values())  # those of the picture come to as many
 
 
 def parts(condition: str) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from accuracy_conditions import BLUR, VOICES, mixture, parts
+from accuracy_conditions import BLUR, CLEAN, VOICES, mixture, parts
 from accuracy_noise import Wave, cropped, dice_of, spoil_picture, spoil_sound
 from accuracy_plan import (
     CROP,
@@ -123,7 +123,7 @@ def mixed(rows: Sequence[Row], bench: Bench) -> list[Row]:
     by_condition: dict[str, list[Row]] = {}
     for row in rows:
         is_test = row.split == "test"
-        for condition in ["clean"] if is_test else mixture(row.path.stem, SEED):
+        for condition in [CLEAN] if is_test else mixture(row.path.stem, SEED):
             by_condition.setdefault(condition, []).append(row)
     made = (spoilt(some, condition, bench) for condition, some in by_condition.items())
     # The same again (clean is drawn more often than once) tells nothing new.

@@ -128,11 +128,12 @@ def _counted(store: Store, task: str) -> list[str]:
         better = best(alone)
         if better and (more := gain(both, better)):
             found.setdefault(more.verdict, []).append(condition)
+    if not found:
+        return []
+    told = "; ".join(f"{verdict}: {', '.join(c)}" for verdict, c in found.items())
     return [
         f"{task}, learned from all conditions: both senses against the better one: "
-        + "; ".join(f"{verdict}: {', '.join(c)}" for verdict, c in found.items())
-        + "."
-        for _ in range(bool(found))
+        f"{told}."
     ]
 
 
@@ -146,12 +147,10 @@ def _lowest(store: Store, task: str) -> list[str]:
             if line.predictions is not None and not blind:
                 found = (line.scores["accuracy"], condition)
                 worst[name] = min(found, worst.get(name, found))
-    return [
-        f"{task}, learned from all conditions, the worst of them: "
-        + "; ".join(f"{name} {low:.3f} ({c})" for name, (low, c) in worst.items())
-        + "."
-        for _ in range(bool(worst))
-    ]
+    if not worst:
+        return []
+    told = "; ".join(f"{name} {low:.3f} ({c})" for name, (low, c) in worst.items())
+    return [f"{task}, learned from all conditions, the worst of them: {told}."]
 
 
 def _joined(store: Store, task: str, learned: str, *conditions: str) -> list[str]:

@@ -92,8 +92,7 @@ class Recurrence(torch.autograd.Function):
         """Go from the last frame to the first."""
         gates_NGHW, cells_NDHW, hiddens_NDHW, weight = ctx.saved_tensors
         exact = cells_NDHW.dtype
-        # The gradient of what was heard.
-        slopes_NGHW = torch.empty_like(gates_NGHW)
+        slopes_NGHW = torch.empty_like(gates_NGHW)  # the gradient of what was heard
         cells = by_frame(cells_NDHW, ctx.n_frames)
         upstream_NDHW = upstream_NDHW.contiguous(memory_format=CHANNELS_LAST)
         upstreams = by_frame(upstream_NDHW, ctx.n_frames)
@@ -101,9 +100,11 @@ class Recurrence(torch.autograd.Function):
         of_hidden = upstreams[-1].to(exact)
         gates = by_frame(gates_NGHW, ctx.n_frames)
         slopes = by_frame(slopes_NGHW, ctx.n_frames)
+        # Found exactly, one frame at a time, where half precision is kept.
+        scratch = torch.empty_like(slopes[0], dtype=exact)
         for t in reversed(range(ctx.n_frames)):
             before = cells[t - 1] if t else None
-            here = slopes[t] if slopes[t].dtype == exact else slopes[t].to(exact)
+            here = slopes[t] if slopes[t].dtype == exact else scratch
             of_cell = _slopes(
                 gates[t].to(exact), here, cells[t], before, of_hidden, of_cell
             )

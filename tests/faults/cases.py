@@ -140,6 +140,9 @@ PAIR = (
 )
 FIT = "gmm --fit --data pairs/manifest.csv --output concepts"
 PREDICT = "predict --model m.ckpt --output told --target"
+SEARCHED = Case(
+    SEARCH, again="--resume", growing=EPOCHS + TRIALS, passing="run/search", one_in=5
+)
 
 CASES = {
     "resize_video": Case(
@@ -195,19 +198,9 @@ CASES = {
         again="--resume",
         growing=EPOCHS,
     ),
-    "train after a search": Case(
-        SEARCH,
-        again="--resume",
-        growing=EPOCHS + TRIALS,
-        passing="run/search",
-        one_in=5,
-    ),
-    "train after a shared search": Case(
-        f"{SEARCH} --storage found.journal",
-        again="--resume",
-        growing=EPOCHS + TRIALS,
-        passing="run/search",
-        one_in=5,
+    "train after a search": SEARCHED,
+    "train after a shared search": replace(
+        SEARCHED, words=f"{SEARCH} --storage found.journal"
     ),
     "train in two processes": Case(
         f"{TRAIN} --devices 2 --strategy ddp",

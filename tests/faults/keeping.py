@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 import tally
 
+from fmrgb.files import whole_file
+
 WORK, LIST, ONLY = "FAULT_WORK", "FAULT_LIST", "FAULT_ONLY"
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 _REPORTS = pytest.StashKey[list[pytest.TestReport]]()
@@ -49,16 +51,14 @@ def file_of(work: Path, test: str) -> Path:
 
 def keep(work: Path, found: Outcome) -> None:
     """Write an outcome, whole or not at all."""
-    path = file_of(work, found.test)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part")
-    part.write_text(json.dumps(asdict(found)))
-    os.replace(part, path)
+    with whole_file(file_of(work, found.test)) as part:
+        part.write_text(json.dumps(asdict(found)))
 
 
 def kept(work: Path) -> dict[str, Outcome]:
     """Read all outcomes, by the name of the test."""
     found = {}
-    for path in sorted(work.glob("*.json")):
+    for path in sorted(work.glob("[!.]*.json")):  # hidden ones are half written
         told = json.loads(path.read_text())
         notes = [tally.Note(**note) for note in told.pop("notes")]
         found[told["test"]] = Outcome(**told, notes=notes)

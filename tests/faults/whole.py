@@ -27,6 +27,8 @@ import keeping
 import tally
 from keeping import FAILED, LIST, ONLY, PASSED, SKIPPED, WORK, Outcome
 
+from fmrgb.files import whole_file
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PAGE = ROOT / "docs" / "FAULTS.md"
@@ -260,7 +262,8 @@ def write_page(path: Path, lines: Sequence[str]) -> None:
         "",
         *lines,
     ]
-    path.write_text("\n".join(text) + "\n")
+    with whole_file(path) as part:
+        part.write_text("\n".join(text) + "\n")
 
 
 if __name__ == "__main__":
