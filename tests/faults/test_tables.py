@@ -9,6 +9,7 @@ import os
 import random
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -275,18 +276,18 @@ def damage(seeds: range, tmp_path: Path) -> None:
     tiny.manifest(tmp_path / "s", 2)
     data = (tmp_path / "s" / "manifest.csv").read_bytes()
     path = tmp_path / "s" / "m.csv"
-    with traps.measured(f"{len(seeds)} damages of a manifest", tmp_path):
+    with traps.measured(f"{len(seeds)} damages of a manifest", tmp_path) as noted:
         for seed in seeds:
             dice = random.Random(seed)
             made = bytearray(data)
             for _ in range(dice.randint(1, 9)):
                 made[dice.randrange(len(made))] = dice.choice(b'",\n\r\0=-/.\xff\xfea9')
             path.write_bytes(made)
-            try:
+            with suppress(FmrgbError), traps.one_of(noted):
                 rows = read_manifest(path)
-            except FmrgbError:
-                continue
-            assert all(row.path.parts[: len(path.parent.parts)] for row in rows)
+                for row in rows:
+                    where = Path(os.path.normpath(row.path))
+                    assert where.is_relative_to(path.parent), row.path
 
 
 def test_damaged_manifests_are_read_or_refused(tmp_path):
