@@ -22,6 +22,7 @@ from fmrgb.errors import InputError, SampleError
 from fmrgb.files import make_folder, shown, whole_file
 from fmrgb.leftovers import and_sweep
 from fmrgb.manifest import read_manifest
+from fmrgb.memory import in_bytes
 from fmrgb.names import SAMPLE
 from fmrgb.ondisk import scratch_of
 from fmrgb.pack_shard import Item, Job, Shard, bytes_in_tar, make_shard, rounded
@@ -255,6 +256,6 @@ def _check_room(jobs: Sequence[Job], folder: Path, workers: int) -> None:
     free = shutil.disk_usage(scratch).free - ROOM_LEFT if needed else 0
     if sum(needed) > free:
         raise InputError(
-            f"the shards need {sum(needed) / 2**30:.1f} GiB, {shown(folder)} has "
-            f"{max(free, 0) / 2**30:.1f} GiB free; name another --output"
+            f"the shards need {in_bytes(sum(needed))}, {shown(folder)} has "
+            f"{in_bytes(max(free, 0))} free; name another --output"
         )

@@ -22,6 +22,7 @@ from fmrgb.collect import PICTURE, SOUND, TEXT, Collection, Item
 from fmrgb.errors import InputError
 from fmrgb.files import make_folder, room, shown, whole_file
 from fmrgb.manifest import Row, write_manifest
+from fmrgb.memory import in_bytes
 from fmrgb.names import SAMPLE
 from fmrgb.pair import Joined, checksum_of, picture_size
 from fmrgb.preflight import ROOM_LEFT
@@ -195,8 +196,8 @@ def _check_room(pairs: Sequence[Joined], senses: Senses, folder: Path) -> None:
     free = shutil.disk_usage(folder).free - ROOM_LEFT
     if n_bytes > free:
         raise InputError(
-            f"{len(pairs)} pairs need {n_bytes / 2**30:.1f} GiB, {shown(folder)} has "
-            f"{max(free, 0) / 2**30:.1f} GiB free; use --size, fewer --pairs or "
+            f"{len(pairs)} pairs need {in_bytes(n_bytes)}, {shown(folder)} has "
+            f"{in_bytes(max(free, 0))} free; use --size, fewer --pairs or "
             "another --output"
         )
 

@@ -19,6 +19,7 @@ from fmrgb.header import Header, read_header, read_sound_header
 from fmrgb.keywords import Item
 from fmrgb.limits import Allowance, limits_of
 from fmrgb.media import SOUND_SUFFIXES, VIDEO_SUFFIXES
+from fmrgb.memory import in_bytes
 from fmrgb.names import Shard, copy_path, excerpt_path, sample_path
 from fmrgb.ondisk import look_up
 
@@ -285,8 +286,8 @@ def check_room(
         most = max(needed)
         largest = usable[needed.index(most)].clip
         raise InputError(
-            f"the samples need {sum(needed) / 2**30:.1f} GiB ({len(usable)} "
-            f"clips), {shown(folder)} has {max(free, 0) / 2**30:.1f} GiB free; the "
-            f"largest is that of {shown(largest)}, {most / 2**30:.1f} GiB; "
+            f"the samples need {in_bytes(sum(needed))} ({len(usable)} "
+            f"clips), {shown(folder)} has {in_bytes(max(free, 0))} free; the "
+            f"largest is that of {shown(largest)}, {in_bytes(most)}; "
             "use --frames N, --size, --skip or another --output"
         )

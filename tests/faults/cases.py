@@ -141,7 +141,7 @@ PAIR = (
 FIT = "gmm --fit --data pairs/manifest.csv --output concepts"
 PREDICT = "predict --model m.ckpt --output told --target"
 SEARCHED = Case(
-    SEARCH, again="--resume", growing=EPOCHS + TRIALS, passing="run/search", one_in=5
+    SEARCH, again="--resume", growing=EPOCHS + TRIALS, passing="run/search", one_in=2
 )
 
 CASES = {
@@ -163,7 +163,7 @@ CASES = {
         f"{HEAR} --window 0.4 --hop 0.2 --workers 2", before=(sounds,), needed=LIGHT
     ),
     "create_fmrgbdata by Ray": Case(
-        f"{BUILD} --workers 2 --engine ray", needed=LIGHT, one_in=10
+        f"{BUILD} --workers 2 --engine ray", needed=LIGHT, one_in=4
     ),
     "merge": Case(
         "merge --target out", before=(f"{SHARE} 1/2", f"{SHARE} 2/2"), needed=LIGHT
@@ -191,7 +191,9 @@ CASES = {
         before=(items, PAIR, FIT),
     ),
     "train": Case(TRAIN, again="--resume", growing=EPOCHS),
-    "train by folds": Case(f"{TRAIN} --folds 2", again="--resume", growing=EPOCHS),
+    "train by folds": Case(
+        f"{TRAIN} --folds 2", again="--resume", growing=EPOCHS, one_in=2
+    ),
     "train from a packed set": Case(
         f"train --data packed/manifest.csv {TRAIN_ON}",
         before=("pack --target samples/manifest.csv --output packed --workers 1",),
@@ -207,7 +209,7 @@ CASES = {
         again="--resume",
         growing=EPOCHS,
         forked=False,
-        one_in=10,
+        one_in=4,
         first_s=0.5,
     ),
     "predict": Case(f"{PREDICT} clips"),
@@ -219,7 +221,7 @@ CASES = {
     "evaluate": Case(
         "evaluate --model m.ckpt --data samples/manifest.csv --output judged"
     ),
-    "export": Case("export --model m.ckpt --format onnx --output m.onnx", one_in=10),
+    "export": Case("export --model m.ckpt --format onnx --output m.onnx", one_in=2),
     "export for torch": Case("export --model m.ckpt --format torch --output m.pt2"),
     "visualize": Case("visualize --target samples/dark/clip000.pt --output drawn"),
     "explain": Case("explain --model m.ckpt --target clips/l0/c0.mp4 --output why"),

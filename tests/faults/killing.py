@@ -61,6 +61,8 @@ class Started:
     ) -> None:
         self._server = server
         self._logs = [folder.parent / f"{folder.name}.{n}" for n in ("out", "err")]
+        for log in self._logs:  # it may be killed before it has come to them
+            log.touch()
         order = {"words": list(words), "folder": str(folder), "forked": forked}
         self._start = time.monotonic()
         self.pid = int(server.ask({**order, "logs": list(map(str, self._logs))}))

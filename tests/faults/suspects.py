@@ -28,7 +28,7 @@ def timed(job: tuple[Path, Path]) -> float:
     start = time.monotonic()
     try:
         header = read_header(clip)
-        make_sample((Found(clip, sample, "a", "", header), recipe))
+        make_sample((Found(clip, sample, "a", "", header=header), recipe))
     except (FmrgbError, OSError):
         pass
     return time.monotonic() - start

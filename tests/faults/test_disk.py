@@ -296,7 +296,7 @@ def test_clips_taken_away_in_mid_work_are_set_aside(shop, many, tool):
 def test_a_disk_that_vanishes_in_mid_work_ends_nothing_but_its_clips(shop, many, what):
     with (
         tally.fault(f"the disk of {what} vanishes") as noted,
-        disk(many / "d", 65536) as d,
+        disk(many / "d", 262144) as d,
     ):
         if what == "clips":
             shutil.move(many / "clips", d)

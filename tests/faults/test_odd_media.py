@@ -25,7 +25,7 @@ from watching import Ran, run_tool
 from fmrgb import engine, media
 from fmrgb.errors import MediaError
 from fmrgb.limits import Limits
-from fmrgb.media import VIDEO_SUFFIXES, read_clip
+from fmrgb.media import SOUND_SUFFIXES, VIDEO_SUFFIXES, read_clip
 
 pytestmark = pytest.mark.alone
 ODD = Path(__file__).parents[3] / "shared" / "data" / "odd"
@@ -331,7 +331,8 @@ def test_all_are_resized_or_refused_by_name(tmp_path):
 @pytest.mark.faults
 @pytest.mark.skipif(not ODD.is_dir(), reason="needs the real odd files")
 def test_real_odd_files_are_sampled_or_refused_by_name(tmp_path):
-    found = [p for p in ODD.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES]
+    suffixes = (*VIDEO_SUFFIXES, *SOUND_SUFFIXES)
+    found = [p for p in ODD.rglob("*") if p.suffix.lower() in suffixes]
     assert len(found) > 50
     words = ("--target", ODD, "--output", tmp_path / "out", "--workers", 2)
     more = ("--size", SIZE, "--frames", 12)

@@ -107,7 +107,7 @@ def state(**notes: int) -> whole.State:
 
 def test_tools_that_are_killed_less_often_are_named():
     told = state(train=50, explain=5).tail(50)
-    assert told[0] == "Killed at fewer moments per signal: explain (5)."
+    assert told[0] == "Killed at fewer moments: explain (5)."
     assert len(state(train=50, explain=50).tail(50)) == 1
 
 

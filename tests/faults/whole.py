@@ -32,7 +32,7 @@ from fmrgb.files import whole_file
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PAGE = ROOT / "docs" / "FAULTS.md"
-USUAL = 50  # moments at which a tool is killed, per signal
+USUAL = 50  # moments at which a tool is killed, by three signals in turn
 DECIDING = ("torch", "numpy", "av", "lightning")  # their versions, and Python's
 SELECTED = "not slow and not gpu"
 
@@ -94,7 +94,7 @@ class State:
         told = [
             f"{len(self.of(PASSED))} of {len(self.all)} tests passed "
             f"({self.n_kept} kept from before), every tool killed at {moments} moments "
-            "per signal."
+            "by SIGKILL, SIGTERM and SIGINT in turn."
         ]
         if not self.is_whole:
             told.insert(
@@ -113,14 +113,14 @@ class State:
     def tail(self, moments: int) -> list[str]:
         """Say which tools were killed less often, and add all up."""
         notes = self.notes()
-        pattern = re.compile(r"(SIG\w+) in (.+)")
+        pattern = re.compile(r"SIG\w+ in (.+)")
         matches = [pattern.fullmatch(n.fault) for n in notes if n.area == "kill"]
-        counts = Counter((m[2], m[1]) for m in matches if m)
-        fewer = {name: n for (name, _), n in counts.items() if n < moments}
+        counts = Counter(m[1] for m in matches if m)
+        fewer = {name: n for name, n in counts.items() if n < moments}
         told = []
         if fewer:
             each = ", ".join(f"{name} ({n})" for name, n in sorted(fewer.items()))
-            told += [f"Killed at fewer moments per signal: {each}.", ""]
+            told += [f"Killed at fewer moments: {each}.", ""]
         hours = sum(outcome.seconds for outcome in self.found.values()) / 3600
         told.append(
             f"{len(notes)} faults injected, {sum(n.survived for n in notes)} survived, "
