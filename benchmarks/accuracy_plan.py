@@ -171,6 +171,7 @@ def _in_order() -> Iterator[Cell]:
     yield from _fights({"conv3d": ("sound_mel",)})
     yield from _fights({model: ("simple5",) for model in ("vivit", "convlstm")}, STACK)
     for task in ("colour", "digit"):
+        yield from _grid(task, CLEAN, MIXED, columns=GRID_COLUMNS[3:])
         for fold in _folds("grid")[1:]:
             yield from _grid(task, CLEAN, MIXED, fold=fold, columns=GRID_COLUMNS[:3])
     for model in ("vivit", "convlstm"):
