@@ -290,10 +290,13 @@ def _follow_parent() -> None:
 
 def _stop(pool: Executor) -> None:
     processes = list((getattr(pool, "_processes", None) or {}).values())
+    manager = getattr(pool, "_executor_manager_thread", None)
     pool.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
-    for (
-        process
-    ) in processes:  # what they leave may be looked at as soon as they are gone
+    # What they leave may be looked at as soon as they are gone.
+    for process in processes:
         process.join(END_S)
+    # At its exit Python writes to a pipe that this thread closes, with no lock.
+    if manager is not None:
+        manager.join(END_S)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -115,6 +116,15 @@ def test_a_caller_that_leaves_ends_the_work(tmp_path, kind):
     done = len(list(tmp_path.iterdir()))
     time.sleep(0.3)
     assert len(list(tmp_path.iterdir())) == done < 30
+
+
+def test_a_caller_that_leaves_leaves_no_thread_behind(tmp_path):
+    before = set(threading.enumerate())
+    outcomes = run(jobs.leave_mark, [(i, tmp_path) for i in range(400)], workers=2)
+    next(outcomes)
+    outcomes.close()
+    # One that closed its pipe while Python ended would end that in a traceback.
+    assert set(threading.enumerate()) <= before
 
 
 MAIN = """

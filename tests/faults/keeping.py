@@ -1,9 +1,10 @@
 """A plugin of pytest that keeps what every test of the bench came to; see whole.py.
 
 It is loaded by whole.py alone: `make test` keeps nothing. Every test's notes are a file
-of the folder `FAULT_WORK`, written whole as soon as the test has ended, in whichever
-process of several. `FAULT_LIST` names a file that gets the names of all tests found,
-`FAULT_ONLY` one with the names of those that are to run.
+of the folder `FAULT_WORK`, in a folder named for what decides the outcomes of its
+module, written whole as soon as the test has ended, in whichever process of several.
+`FAULT_LIST` names a file that gets the names of all tests found, `FAULT_ONLY` one with
+the names of those that are to run.
 """
 
 import hashlib
@@ -21,6 +22,7 @@ import tally
 from fmrgb.files import whole_file
 
 WORK, LIST, ONLY = "FAULT_WORK", "FAULT_LIST", "FAULT_ONLY"
+DIGESTS = "digests.json"  # beside the outcomes: where those of each module lie
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 _REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 
@@ -32,7 +34,7 @@ class Outcome:
     Attributes:
         test: its name, as pytest writes it.
         outcome: passed, failed or skipped.
-        why: it was skipped.
+        why: it was skipped, or failed.
         seconds: that it took.
         notes: of the faults that it injected.
     """
@@ -46,22 +48,27 @@ class Outcome:
 
 def file_of(work: Path, test: str) -> Path:
     """Return where the outcome of a test is kept."""
-    return work / f"{hashlib.sha256(test.encode()).hexdigest()[:24]}.json"
+    module = Path(test.partition("::")[0]).name
+    digest = json.loads((work / DIGESTS).read_text())[module]
+    return work / digest / f"{hashlib.sha256(test.encode()).hexdigest()[:24]}.json"
 
 
 def keep(work: Path, found: Outcome) -> None:
     """Write an outcome, whole or not at all."""
-    with whole_file(file_of(work, found.test)) as part:
+    path = file_of(work, found.test)
+    path.parent.mkdir(exist_ok=True)
+    with whole_file(path) as part:
         part.write_text(json.dumps(asdict(found)))
 
 
 def kept(work: Path) -> dict[str, Outcome]:
-    """Read all outcomes, by the name of the test."""
+    """Read all outcomes that still hold, by the name of the test."""
     found = {}
-    for path in sorted(work.glob("[!.]*.json")):  # hidden ones are half written
-        told = json.loads(path.read_text())
-        notes = [tally.Note(**note) for note in told.pop("notes")]
-        found[told["test"]] = Outcome(**told, notes=notes)
+    for digest in set(json.loads((work / DIGESTS).read_text()).values()):
+        for path in sorted((work / digest).glob("[!.]*.json")):  # no half written ones
+            told = json.loads(path.read_text())
+            notes = [tally.Note(**note) for note in told.pop("notes")]
+            found[told["test"]] = Outcome(**told, notes=notes)
     return found
 
 
@@ -69,8 +76,11 @@ def outcome_of(test: str, reports: Iterable[Any], seconds: float) -> Outcome:
     """Sum up the reports of a test's set-up, call and tear-down."""
     reports = list(reports)
     skipped = [report for report in reports if report.skipped]
-    if any(report.failed for report in reports) or not reports:
-        return Outcome(test, FAILED, "", seconds)
+    failed = [report for report in reports if report.failed]
+    if failed or not reports:
+        lines = "\n".join(str(report.longrepr) for report in failed).splitlines()
+        why = next((line[1:].strip() for line in lines if line[:2] == "E "), "")
+        return Outcome(test, FAILED, why, seconds)
     if skipped:
         why = skipped[0].longrepr
         said = why[2] if isinstance(why, tuple) else str(why)

@@ -187,6 +187,8 @@ def _serve() -> None:
 
     for name in sys.argv[1:]:
         import_module(name)
+    # Not even just after a fork may a tool hear a signal before it listens.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ASKED)
     _say("ready")
     for line in iter(sys.stdin.readline, ""):
         order = json.loads(line)
@@ -208,8 +210,8 @@ def _say(answer: object) -> None:
 def _become(order: dict[str, object]) -> None:
     """Be a tool from here on."""
     os.setsid()
-    if order["forked"]:  # it is a moment of its work that counts, not of its start
-        signal.pthread_sigmask(signal.SIG_BLOCK, ASKED)
+    if not order["forked"]:  # else a moment of its work counts, not one of its start
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED)
     os.chdir(str(order["folder"]))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, log in enumerate(order["logs"], start=1):  # type: ignore[arg-type]

@@ -3,9 +3,10 @@
 Usage: python tests/faults/whole.py [words for pytest]; `make faults` does it.
 
 What every test came to is kept in `.work/<digest>` beside this file, where the digest
-is of all that decides an outcome: a bench that was stopped goes on where it stopped,
-and a change of the sources begins anew. A test that failed is run again. At the end
-stands one table, and where every test was done `docs/FAULTS.md` is written.
+is of all that decides the outcomes of its module: a bench that was stopped goes on
+where it stopped, a change of the toolkit begins anew, and one of a test module begins
+that module anew. A test that failed is run again. At the end stands one table, and
+where every test was done `docs/FAULTS.md` is written.
 """
 
 import ast
@@ -17,7 +18,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -25,7 +26,7 @@ from pathlib import Path
 
 import keeping
 import tally
-from keeping import FAILED, LIST, ONLY, PASSED, SKIPPED, WORK, Outcome
+from keeping import DIGESTS, FAILED, LIST, ONLY, PASSED, SKIPPED, WORK, Outcome
 
 from fmrgb.files import whole_file
 
@@ -40,10 +41,10 @@ SELECTED = "not slow and not gpu"
 def main() -> int:
     """Run what is left of the bench; return 0 if all of it has passed."""
     moments = int(os.environ.get("FAULT_MOMENTS", USUAL))
-    digest = digest_of(sources(), moments)
-    work = HERE / ".work" / digest
-    state = go_on(HERE, work, words=sys.argv[1:])
-    state.changed = digest_of(sources(), moments) != digest
+    digests = digests_of(moments)
+    work = HERE / ".work"
+    state = go_on(HERE, work, digests, words=sys.argv[1:])
+    state.changed = digests_of(moments) != digests
     lines = [*state.head(moments), "", *table(state.notes()), "", *state.tail(moments)]
     say("\n".join(["", *lines]))
     write_page(work / "FAULTS.md", lines)
@@ -107,7 +108,7 @@ class State:
             why = Counter(self.found[name].why for name in skipped)
             each = "; ".join(f"{n}: {said}" for said, n in why.items())
             told.append(f"{len(skipped)} cannot be run on this machine ({each}).")
-        told += [f"failed: {name}" for name in failed]
+        told += [f"failed: {name} ({self.found[name].why})" for name in failed]
         return told
 
     def tail(self, moments: int) -> list[str]:
@@ -131,16 +132,20 @@ class State:
         return told
 
 
-def go_on(bench: Path, work: Path, *, words: Sequence[str] = ()) -> State:
+def go_on(
+    bench: Path, work: Path, digests: Mapping[str, str], *, words: Sequence[str] = ()
+) -> State:
     """Run what is left: most tests side by side, then one by one those marked alone.
 
     Args:
         bench: folder of the tests.
         work: folder in which is kept what they came to.
+        digests: of what decides the outcomes of each module, by its file's name.
         words: more words for pytest.
     """
     work.mkdir(parents=True, exist_ok=True)
-    (work.parent / ".gitignore").write_text("*\n")
+    (work / ".gitignore").write_text("*\n")
+    (work / DIGESTS).write_text(json.dumps(dict(digests)))
     found = keeping.kept(work)
     for name, outcome in found.items():
         if outcome.outcome != PASSED:
@@ -190,6 +195,7 @@ def pytest_on(
     environment = {**others, **variables, WORK: str(work)}
     environment["PYTHONPATH"] = os.pathsep.join(paths)
     line = [sys.executable, "-m", "pytest", "-q", "-p", "keeping", "-m", SELECTED]
+    line += ["--rootdir", str(ROOT)]  # names of tests begin there, whatever is asked
     process = subprocess.Popen(
         [*line, *words, str(bench)], cwd=ROOT, env=environment, **how
     )
@@ -200,21 +206,31 @@ def pytest_on(
             continue
 
 
-def sources() -> list[Path]:
-    """Return the files that decide what becomes of a fault."""
+def digests_of(moments: int) -> dict[str, str]:
+    """Name what decides the outcomes of each test module, by its file's name."""
+    return {
+        module.name: digest_of(sources(module), moments)
+        for module in sorted(HERE.glob("test_*.py"))
+    }
+
+
+def sources(module: Path) -> list[Path]:
+    """Return the files that decide what becomes of the faults of a test module."""
     tests = ROOT / "tests"
     found = {
         p for d in ("fmrgb", "tools") for p in (ROOT / d).rglob("*") if p.is_file()
     }
-    found |= {*HERE.glob("*.py"), tests / "conftest.py"}
-    waiting = sorted(found & set(HERE.glob("*.py")))
-    while waiting:  # the helpers that tests import, and those that these import
+    waiting = [module, tests / "conftest.py", HERE / "conftest.py"]
+    found |= set(waiting)
+    while waiting:  # the helpers that it imports, and those that these import
         tree = ast.parse(waiting.pop().read_text())
         for node in ast.walk(tree):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module]
-            helpers = {tests / f"{name}.py" for name in names}
+            helpers = {
+                folder / f"{name}.py" for name in names for folder in (tests, HERE)
+            }
             new = {path for path in helpers - found if path.is_file()}
             found |= new
             waiting += sorted(new)
