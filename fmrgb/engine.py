@@ -231,8 +231,8 @@ def _spread(
                 except BrokenProcessPool:
                     broken = True
                     lost.append(job)
-    except BaseException:
-        _stop(pool)
+    except BaseException as error:
+        _stop(pool, patient=isinstance(error, Exception))
         raise
     pool.shutdown()
 
@@ -288,10 +288,11 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def _stop(pool: Executor) -> None:
+def _stop(pool: Executor, *, patient: bool) -> None:
+    """End a pool; threads finish what they are at, and are waited for if `patient`."""
     processes = list((getattr(pool, "_processes", None) or {}).values())
     manager = getattr(pool, "_executor_manager_thread", None)
-    pool.shutdown(wait=False, cancel_futures=True)
+    pool.shutdown(wait=patient and not processes, cancel_futures=True)
     for process in processes:
         process.terminate()
     # What they leave may be looked at as soon as they are gone.

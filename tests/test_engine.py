@@ -54,10 +54,12 @@ def test_a_job_that_fails_is_set_aside_with_its_reason(workers, kind):
 @every_way
 def test_a_full_disk_ends_the_whole(workers, kind):
     seen = []
+    before = set(threading.enumerate())
     outcomes = run(jobs.fill_disk, range(10_000), workers=workers, kind=kind)
     with pytest.raises(DiskFullError, match="no room left"):
         seen.extend(outcomes)
     assert len(seen) < 100
+    assert set(threading.enumerate()) <= before  # nobody writes any more
 
 
 @every_way

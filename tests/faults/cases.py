@@ -45,7 +45,8 @@ class Case:
         needed: what to import before.
         forked: whether it runs as a fork of what has imported all; else as users start
             it.
-        one_in: of so many moments one is taken, where a run takes long.
+        one_in: of so many moments one is taken: of another way of a tool that is killed
+            at all of them, or where a run takes long.
         first_s: before which it is not killed, as it does not listen yet.
     """
 
@@ -157,10 +158,13 @@ CASES = {
         f"{SHARE} 1/2", then=(f"{SHARE} 2/2", "merge --target out"), needed=LIGHT
     ),
     "create_fmrgbdata of sounds": Case(
-        f"{HEAR} --workers 1", before=(sounds,), needed=LIGHT
+        f"{HEAR} --workers 1", before=(sounds,), needed=LIGHT, one_in=2
     ),
     "create_fmrgbdata of sounds in windows": Case(
-        f"{HEAR} --window 0.4 --hop 0.2 --workers 2", before=(sounds,), needed=LIGHT
+        f"{HEAR} --window 0.4 --hop 0.2 --workers 2",
+        before=(sounds,),
+        needed=LIGHT,
+        one_in=2,
     ),
     "create_fmrgbdata by Ray": Case(
         f"{BUILD} --workers 2 --engine ray", needed=LIGHT, one_in=4
@@ -179,12 +183,12 @@ CASES = {
         gone=("built/c0.mp4",),
     ),
     "pack": Case(f"{PACK} 1", before=(large,)),
-    "pack by processes": Case(f"{PACK} 2", before=(large,)),
+    "pack by processes": Case(f"{PACK} 2", before=(large,), one_in=2),
     "pack over an older set": Case(
         f"{PACK} 1", before=(large, f"{PACK} 1", large_anew), remade=SHARDS
     ),
     "pair": Case(PAIR, before=(items,)),
-    "pair into one file": Case(f"{PAIR} --format npz", before=(items,)),
+    "pair into one file": Case(f"{PAIR} --format npz", before=(items,), one_in=2),
     "gmm that learns": Case(FIT, before=(items, PAIR)),
     "gmm that answers": Case(
         "gmm --model concepts/concepts.npz --text まるい円盤 --output answered",
@@ -199,6 +203,7 @@ CASES = {
         before=("pack --target samples/manifest.csv --output packed --workers 1",),
         again="--resume",
         growing=EPOCHS,
+        one_in=2,
     ),
     "train after a search": SEARCHED,
     "train after a shared search": replace(
@@ -216,13 +221,17 @@ CASES = {
     # Without --render: the bytes of labelled.mp4 differ between undisturbed runs, too.
     "predict a recording": Case(f"{PREDICT} long.mp4 --hop 1.2", before=(long_clip,)),
     "predict by sound alone": Case(
-        "predict --model ear.ckpt --target spoken --output told", before=(sounds,)
+        "predict --model ear.ckpt --target spoken --output told",
+        before=(sounds,),
+        one_in=2,
     ),
     "evaluate": Case(
         "evaluate --model m.ckpt --data samples/manifest.csv --output judged"
     ),
     "export": Case("export --model m.ckpt --format onnx --output m.onnx", one_in=2),
-    "export for torch": Case("export --model m.ckpt --format torch --output m.pt2"),
+    "export for torch": Case(
+        "export --model m.ckpt --format torch --output m.pt2", one_in=2
+    ),
     "visualize": Case("visualize --target samples/dark/clip000.pt --output drawn"),
     "explain": Case("explain --model m.ckpt --target clips/l0/c0.mp4 --output why"),
 }
