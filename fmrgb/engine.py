@@ -290,14 +290,11 @@ def _follow_parent() -> None:
 
 def _stop(pool: Executor, *, patient: bool) -> None:
     """End a pool; threads finish what they are at, and are waited for if `patient`."""
-    processes = list((getattr(pool, "_processes", None) or {}).values())
-    manager = getattr(pool, "_executor_manager_thread", None)
+    processes = (getattr(pool, "_processes", None) or {}).copy().values()
+    thread = getattr(pool, "_executor_manager_thread", None)
     pool.shutdown(wait=patient and not processes, cancel_futures=True)
     for process in processes:
         process.terminate()
-    # What they leave may be looked at as soon as they are gone.
-    for process in processes:
-        process.join(END_S)
-    # At its exit Python writes to a pipe that this thread closes, with no lock.
-    if manager is not None:
-        manager.join(END_S)
+    # What they leave may be looked at then, and Python's exit uses the thread's pipe.
+    for each in (*processes, *([thread] if thread else [])):
+        each.join(END_S)
