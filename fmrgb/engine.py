@@ -16,7 +16,6 @@ from concurrent.futures import (
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import resource_tracker
@@ -26,6 +25,7 @@ from fmrgb.errors import DiskFullError, FmrgbError
 from fmrgb.files import shown
 from fmrgb.limits import Limits, kept, too_long
 from fmrgb.log import event
+from fmrgb.waiting import signals_wait
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -215,7 +215,7 @@ def _spread(
                 try:
                     most = limits and limits(job)
                     one = partial(attempt, alone=kind == "processes")
-                    with ctrl_c_waits():
+                    with signals_wait():
                         running[pool.submit(one, work, job, most)] = job
                 # It broke while the caller was at work, or who starts it was killed.
                 except (BrokenProcessPool, EOFError, ConnectionError):
@@ -250,27 +250,6 @@ def _pool(workers: int, kind: str) -> Executor:
         # First, because it would let Ctrl-C in again when it starts.
         resource_tracker.ensure_running()
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_ctrl_c)
-
-
-@contextmanager
-def ctrl_c_waits() -> Iterator[None]:
-    """Hold Ctrl-C back while processes start: half-started ones would die aloud."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    heard: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
-    masked = hasattr(signal, "pthread_sigmask")  # inherited by what is started
-    if masked:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        if masked:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, before)
-        if heard:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _leave_ctrl_c() -> None:

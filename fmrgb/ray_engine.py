@@ -20,12 +20,13 @@ from typing import Any
 
 from fmrgb import __version__
 from fmrgb.address import Remote
-from fmrgb.engine import Job, Outcome, Result, ctrl_c_waits
+from fmrgb.engine import Job, Outcome, Result
 from fmrgb.errors import ClusterError, ProgramMissingError
 from fmrgb.files import shown
 from fmrgb.limits import Limits
 from fmrgb.ray_order import Order, Place, Round
 from fmrgb.ray_tasks import MOST, serve
+from fmrgb.waiting import signals_wait
 
 ADDRESS = "RAY_ADDRESS"  # where Ray's own tools leave that of a cluster
 OURS = "FMRGB_"  # variables of the environment that machines are told begin so
@@ -49,7 +50,7 @@ class Cluster:
         self._process = context.Process(
             target=serve, args=(other, self._over, place), daemon=True
         )
-        with ctrl_c_waits():
+        with signals_wait():
             self._process.start()
         other.close()
 

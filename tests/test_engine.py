@@ -1,5 +1,6 @@
 """engine.py: every job is done once or set aside with its reason, come what may."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,30 @@ def test_a_caller_that_leaves_leaves_no_thread_behind(tmp_path):
     outcomes.close()
     # One that closed its pipe while Python ended would end that in a traceback.
     assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no fork server")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_worker_that_starts_as_a_signal_comes_is_ended_too(
+    tmp_path, monkeypatch, number
+):
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    start = ForkServerProcess.start
+
+    def interrupted(process: ForkServerProcess) -> None:
+        start(process)
+        signal.raise_signal(number)  # its pool does not know it yet
+
+    monkeypatch.setattr(ForkServerProcess, "start", interrupted)
+    before = signal.signal(number, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(run(jobs.leave_mark, [(i, tmp_path) for i in range(9)], workers=2))
+        assert multiprocessing.active_children() == []
+    finally:
+        signal.signal(number, before)
 
 
 MAIN = """
