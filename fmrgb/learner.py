@@ -6,7 +6,6 @@ A answers, S kinds of clip, K classes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -16,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fmrgb.augment import USUAL, Augmentation, augment, fitting, floor_of
+from fmrgb.begin import begin
 from fmrgb.card import Card
-from fmrgb.checkpoint import KEY, Network
+from fmrgb.checkpoint import KEY
 from fmrgb.models.shared import share_layers
 from fmrgb.order import Order, seed_of_epoch
-from fmrgb.pretrained import read_origin, suited, take_weights
 from fmrgb.ranks import n_processes
 from fmrgb.share import Share, gathered, summed
 from fmrgb.trust import equal_trust, fit_trust
@@ -35,7 +34,7 @@ class Settings:
     model: str = "conv3d"
     model_size: str = "tiny"
     fusion: str = "senses"  # how the senses meet; see `fmrgb.models.build_model`
-    init: str | None = None  # file of weights to begin with; see `fmrgb.pretrained`
+    init: str | None = None  # weights to begin with; see `fmrgb.begin`
     epochs: int = 120
     patience: int = 30
     lr: float = 3e-3
@@ -71,9 +70,7 @@ class Learner(L.LightningModule):
             weights: what a clip of each class counts, 1 on average; None is 1 for all.
         """
         super().__init__()
-        origin = read_origin(Path(settings.init)) if settings.init else None
-        self.net = Network(suited(card, origin) if origin else card)
-        self.taken = take_weights(self.net, origin) if origin else None
+        self.net, self.taken = begin(card, settings.init)
         self.settings = settings
         self.augmentation = fitting(settings.augmentation, card.recipe)
         weights_K = None if weights is None else torch.tensor(weights)

@@ -6,7 +6,7 @@ layer by the names of the planes (`fmrgb.inflate`), the classifier by those of t
 classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -153,11 +153,14 @@ def _known_levels(match: Match, card: Card) -> tuple[str, ...]:
     return tuple(plane for plane in match.known if plane in card.view.channels)
 
 
-def take_weights(network: Network, origin: Origin) -> Taken:
+def take_weights(
+    network: Network, origin: Origin, elsewhere: Collection[str] = ()
+) -> Taken:
     """Give a network, built from a suited card, all weights of a file that fit.
 
-    Rows of the classifier are taken by the names of the classes. With two senses the
-    joint answer is taken where the file has one and both senses fit.
+    Parts known `elsewhere` are not left fresh. Rows of the classifier are taken by the
+    names of the classes. With two senses the joint answer is taken where the file has
+    one and both senses fit.
     """
     ours, theirs, card = network.model, origin.model, network.card
     known = {name: row for row, name in enumerate(origin.card.classes)}
@@ -166,6 +169,8 @@ def take_weights(network: Network, origin: Origin) -> Taken:
     n_taken, inflated, left = 0, [], []
     for match in found:
         if not match.known:
+            if match.part in elsewhere:
+                continue
             planes = ", ".join(p for p in match.planes if p in card.view.channels)
             left.append(f"{match.part}, {planes} unknown there")
             continue

@@ -86,7 +86,8 @@ class TrainOptions(StoreOptions, ToolOptions):
     init: Optional[str] = option(
         None,
         "file of weights to begin with: the best.ckpt of a run, or a state dict of "
-        "torchvision's r2plus1d_18, mc3_18 or r3d_18 (conv3d base)",
+        "torchvision's r2plus1d_18, mc3_18 or r3d_18 (conv3d base); or one for the "
+        "picture and one for the sound, with a comma between",
         said="fresh weights",
     )
     epochs: int = option(120, "at most this many passes over the training clips")

@@ -44,7 +44,7 @@ LAYERS: list[set[str]] = [  # a module may import from the lines above its own
     {"pack", "pair_build", "gmm_features"},
     {"inflate", "kinetics", "census", "precision", "opened", "export"},
     {"pretrained", "predict", "gmm_data"},
-    {"recording", "gmm_model"},
+    {"recording", "gmm_model", "begin"},
     {"live", "timeline", "gmm_file", "gmm_ask"},
     {"render"},
     {"judging"},
