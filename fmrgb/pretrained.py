@@ -1,9 +1,8 @@
 """From a file of weights to the weights that a training begins with.
 
 The file is a checkpoint of this toolkit, perhaps of other planes, classes or clip
-sizes, or a state dict of torchvision (`fmrgb.kinetics`). What fits is taken, the first
-layer by the names of the planes (`fmrgb.inflate`), the classifier by those of the
-classes.
+sizes, or a state dict of torchvision (`fmrgb.kinetics`). What fits is taken, first
+layers by the names of the planes (`fmrgb.inflate`), classifiers by those of the classes.
 """
 
 from collections.abc import Collection, Iterator, Sequence
