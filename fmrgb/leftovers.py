@@ -29,6 +29,7 @@ def _name_of_host() -> str:
 HOST = _name_of_host()
 _PART = re.compile(r"^\..*\.(?P<host>\w+)-(?P<pid>\d+)\.part(\.\w+)?$", re.DOTALL)
 _SWEPT: set[Path] = set()  # folders that this process has swept
+WORKED_IN: set[Path] = set()  # folders in which other processes write for this one
 
 
 def sweep_parts(target: Path, *, deep: bool = True, gone: Collection[str] = ()) -> int:
@@ -65,11 +66,14 @@ def is_part(name: str) -> bool:
 
 def and_sweep(outcomes: Iterator[Item], folder: Path) -> Iterator[Item]:
     """Pass on what comes; where it breaks off, remove what is left half written."""
+    WORKED_IN.add(folder)
     try:
         yield from outcomes
     except BaseException:
         sweep_parts(folder)
         raise
+    finally:
+        WORKED_IN.discard(folder)
 
 
 def _is_left(part: Path, match: re.Match[str]) -> bool:

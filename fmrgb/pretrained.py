@@ -2,7 +2,7 @@
 
 The file is a checkpoint of this toolkit, perhaps of other planes, classes or clip
 sizes, or a state dict of torchvision (`fmrgb.kinetics`). What fits is taken, first
-layers by the names of the planes (`fmrgb.inflate`), classifiers by those of the classes.
+layers by the names of the planes (`fmrgb.inflate`), last ones by those of the classes.
 """
 
 from collections.abc import Collection, Iterator, Sequence

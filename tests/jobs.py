@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from fmrgb.errors import DiskFullError, MediaError
+from fmrgb.files import whole_file
 
 KILLER = 5  # the job that takes its process with it
 
@@ -70,6 +71,13 @@ def leave_mark(job: tuple[int, Path]) -> int:
     time.sleep(0.02)
     (folder / str(number)).touch()
     return number
+
+
+def write_and_wait(folder: Path) -> None:
+    """Leave a file half written for a minute."""
+    with whole_file(folder / f"{os.getpid()}.pt") as part:
+        part.write_bytes(b"half")
+        time.sleep(60)
 
 
 def tell_and_wait(folder: Path) -> None:

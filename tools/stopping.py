@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 BY_SIGNAL = 128  # plus the number of the signal is the exit status, as shells have it
 FIRST = "FMRGB_FIRST_PROCESS"  # environment variable, set by fmrgb.ranks
 GRACE_S = 5.0  # to clean up; then the process is ended by hand
+KILLED_S = 1.0  # until what was killed is gone
 SAID = "stopped; what is finished is whole"
 # A closed terminal says SIGHUP, which Windows does not know.
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -134,29 +135,39 @@ def _watch(reader: int) -> None:
 
 
 def _end_now() -> NoReturn:
-    """End this process and its children, and remove what it was writing."""
+    """End this process and all it has started; remove what they were writing."""
     files = sys.modules.get("fmrgb.files")
     for part in list(getattr(files, "WRITING", ())):
         part.unlink(missing_ok=True)
-    for child in _children():
+    started = _descendants()
+    for process in started:
         with suppress(OSError):  # it has ended by itself
-            os.kill(child, signal.SIGKILL)
+            os.kill(process, signal.SIGKILL)
+    if leftovers := sys.modules.get("fmrgb.leftovers"):
+        end = time.monotonic() + KILLED_S
+        while any(map(leftovers.alive, started)) and time.monotonic() < end:
+            time.sleep(0.01)
+        for folder in list(leftovers.WORKED_IN):
+            leftovers.sweep_parts(folder)
     if not _told and _speaks():
         os.write(2, f"{''.join(_name)}: {SAID}\n".encode())
     os._exit(BY_SIGNAL + _heard[0])
 
 
-def _children() -> list[int]:
-    """Return the processes that this one has started, where the system lists them."""
-    found = []
+def _descendants() -> list[int]:
+    """Return what this process has started, and what that has, where /proc lists it.
+
+    Workers are children of the fork server that this process has started.
+    """
+    parents = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
+        with suppress(OSError):  # it has ended
             stat = (folder / "stat").read_text(errors="replace")
-        except OSError:  # it has ended
-            continue
-        if int(stat.rpartition(")")[2].split()[1]) == os.getpid():
-            found.append(int(folder.name))
-    return found
+            parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+    found = [os.getpid()]
+    for process in found:
+        found += [child for child, parent in parents.items() if parent == process]
+    return found[1:]
 
 
 def _forget() -> None:

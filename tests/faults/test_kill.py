@@ -311,7 +311,7 @@ def a_worker_of(run: Started, words: str) -> int:
 def test_one_process_that_is_killed_takes_one_clip_with_it(ready, name, words):
     case = CASES[name]
     wanted = ready.undisturbed(case)
-    for share in moments(f"worker {name}", max(1, MOMENTS // 5)):
+    for share in moments(f"worker {name}", BLOCK):
         with tally.fault(f"SIGKILL of one process of {name}"):
             folder = ready.fresh(case)
             run = ready.start(case, folder)
@@ -398,6 +398,52 @@ def test_a_tool_that_cannot_answer_is_ended_all_the_same(stubborn, number):
             raise
         assert err == b"models: stopped; what is finished is whole\n"
         assert process.returncode == STOPPED[number]
+
+
+WITHIN_AN_IMPORT = """
+import sys
+sys.path[:0] = [{tests!r}, {folder!r}]
+sys.argv = ["fmrgb", "models"]
+import fmrgb_tools.models
+from fmrgb_tools import main
+
+def work(options):
+    import slow  # it is within this that the signal comes
+
+fmrgb_tools.models.work = work
+if __name__ == "__main__":  # workers read this file, too
+    sys.exit(main.main())
+"""
+SLOW = """
+from pathlib import Path
+import jobs
+from fmrgb.engine import run
+from fmrgb.leftovers import and_sweep
+
+folder = Path(__file__).parent
+list(and_sweep(run(jobs.write_and_wait, [folder] * 2, workers=2), folder))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_workers_leave_nothing_half_where_their_tool_is_ended_by_hand(tmp_path, number):
+    program = tmp_path / "program.py"
+    tests = str(Path(__file__).resolve().parent.parent)
+    program.write_text(WITHIN_AN_IMPORT.format(tests=tests, folder=str(tmp_path)))
+    (tmp_path / "slow.py").write_text(SLOW)
+    process = subprocess.Popen([sys.executable, program], stderr=subprocess.PIPE)
+    with tally.fault(f"{number.name} while workers write and a module is imported"):
+        end = time.monotonic() + 5 * END_S
+        while len(list(tmp_path.glob(".*.part.pt"))) < 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=END_S)
+        assert err == b"models: stopped; what is finished is whole\n"
+        assert process.returncode == STOPPED[number]
+        assert sorted(path.name for path in tmp_path.glob("*.p*")) == [
+            "program.py",
+            "slow.py",
+        ]
 
 
 BESIDE = """
