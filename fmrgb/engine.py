@@ -1,26 +1,16 @@
 """Where many independent jobs run: here, in threads, in processes, or on a cluster."""
 
-import multiprocessing
 import os
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import resource_tracker
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from fmrgb import pools
 from fmrgb.errors import DiskFullError, FmrgbError
 from fmrgb.files import shown
 from fmrgb.limits import Limits, kept, too_long
@@ -30,7 +20,9 @@ from fmrgb.waiting import signals_wait
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-END_S = 2.0  # to wait for a worker that was told to end
+# s, before a process is started again. Who starts them may have been killed: while it
+# dies on a busy machine, it takes orders still.
+STARTS_S = (0.0, 0.2, 1.0, 3.0)
 AHEAD = 4  # jobs handed out per worker, so that a million jobs do not fill memory
 DIED = "its process died, out of memory perhaps; try fewer --workers"
 
@@ -131,12 +123,26 @@ def _run(
         # A process died and took the pool with it. Each job that was under way gets a
         # pool of its own: the one that kills again is the one to blame.
         for job in lost:
-            died: list[Job] = []
-            began_s = time.monotonic()
-            yield from _spread(work, iter([job]), 1, kind, died, limits)
-            if died:
-                took_s = time.monotonic() - began_s
-                yield killed(job, limits and limits(job), took_s)
+            yield from _again(work, job, kind, limits)
+
+
+def _again(
+    work: Callable[[Job], Result],
+    job: Job,
+    kind: str,
+    limits: Callable[[Job], Limits] | None,
+) -> Iterator[Outcome[Job, Result]]:
+    """Do one job in a pool of its own; set it aside if that breaks, too."""
+    for pause_s in STARTS_S:
+        time.sleep(pause_s)
+        died: list[Job] = []
+        began_s = time.monotonic()
+        unbegun = yield from _spread(work, iter([job]), 1, kind, died, limits)
+        if not unbegun:
+            break
+    if died:
+        took_s = time.monotonic() - began_s
+        yield killed(job, limits and limits(job), took_s)
 
 
 def killed(job: Job, limits: Limits | None, seconds: float) -> Outcome[Job, Any]:
@@ -201,25 +207,27 @@ def _spread(
     kind: str,
     lost: list[Job],
     limits: Callable[[Job], Limits] | None,
-) -> Iterator[Outcome[Job, Result]]:
-    """Do waiting jobs in one pool until all are done or it breaks, with some `lost`."""
+) -> Generator[Outcome[Job, Result], None, bool]:
+    """Do waiting jobs in one pool until all are done or it breaks, with some `lost`.
+
+    Returns:
+        Whether it broke as a process was to be started, before that did any job.
+    """
     running: dict[Future[Outcome[Job, Result]], Job] = {}
-    pool = _pool(workers, kind)
+    pool = pools.start(workers, kind)
+    broken = unbegun = False
     try:
-        broken = False
         while True:
             while not broken and len(running) < workers * AHEAD:
                 job = next(waiting, None)
                 if job is None:
                     break
                 try:
-                    most = limits and limits(job)
-                    one = partial(attempt, alone=kind == "processes")
-                    with signals_wait():
-                        running[pool.submit(one, work, job, most)] = job
+                    running[_submit(pool, work, job, kind, limits)] = job
                 # It broke while the caller was at work, or who starts it was killed.
-                except (BrokenProcessPool, EOFError, ConnectionError):
+                except (BrokenProcessPool, EOFError, ConnectionError) as error:
                     broken = True
+                    unbegun = not isinstance(error, BrokenProcessPool)
                     lost.append(job)
             if not running:
                 break
@@ -232,48 +240,20 @@ def _spread(
                     broken = True
                     lost.append(job)
     except BaseException as error:
-        _stop(pool, patient=isinstance(error, Exception))
+        pools.stop(pool, patient=isinstance(error, Exception))
         raise
     pool.shutdown()
+    return unbegun
 
 
-def _pool(workers: int, kind: str) -> Executor:
-    if kind == "threads":
-        return ThreadPoolExecutor(workers)
-    methods = multiprocessing.get_all_start_methods()
-    # A fork server starts workers that have imported once and inherit no threads.
-    context = multiprocessing.get_context(
-        "forkserver" if "forkserver" in methods else "spawn"
-    )
-    if "forkserver" in methods:
-        context.set_forkserver_preload(["fmrgb.build"])
-        # First, because it would let Ctrl-C in again when it starts.
-        resource_tracker.ensure_running()
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_ctrl_c)
-
-
-def _leave_ctrl_c() -> None:
-    """Let the main process alone answer Ctrl-C; end when it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    # A worker waits for jobs on a pipe that it holds open itself: killed main processes
-    # would leave it, and its memory, for ever.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _stop(pool: Executor, *, patient: bool) -> None:
-    """End a pool; threads finish what they are at, and are waited for if `patient`."""
-    processes = (getattr(pool, "_processes", None) or {}).copy().values()
-    thread = getattr(pool, "_executor_manager_thread", None)
-    pool.shutdown(wait=patient and not processes, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    # What they leave may be looked at then, and Python's exit uses the thread's pipe.
-    for each in (*processes, *([thread] if thread else [])):
-        each.join(END_S)
+def _submit(
+    pool: Executor,
+    work: Callable[[Job], Result],
+    job: Job,
+    kind: str,
+    limits: Callable[[Job], Limits] | None,
+) -> "Future[Outcome[Job, Result]]":
+    """Hand a job to a pool, which starts a process for it if it has too few."""
+    one = partial(attempt, alone=kind == "processes")
+    with signals_wait():
+        return pool.submit(one, work, job, limits and limits(job))

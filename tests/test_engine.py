@@ -15,6 +15,7 @@ from typing import Any
 import jobs
 import pytest
 
+from fmrgb import engine
 from fmrgb.engine import AHEAD, Outcome, run
 from fmrgb.errors import DiskFullError
 
@@ -153,6 +154,21 @@ def test_a_worker_that_starts_as_a_signal_comes_is_ended_too(
         assert multiprocessing.active_children() == []
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no fork server")
+def test_no_job_is_blamed_for_a_server_of_workers_that_is_dying(monkeypatch):
+    start, tries = ForkServerProcess.start, iter(range(99))
+
+    def refused(process: ForkServerProcess) -> None:
+        if next(tries) < 3:
+            raise EOFError
+        start(process)
+
+    monkeypatch.setattr(ForkServerProcess, "start", refused)
+    monkeypatch.setattr(engine, "STARTS_S", (0.0, 0.01, 0.01, 0.01))
+    outcomes = list(run(jobs.double, range(6), workers=2))
+    assert results(outcomes) == {n: 2 * n for n in range(6)}
 
 
 MAIN = """

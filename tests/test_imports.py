@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "fmrgb"
 LAYERS: list[set[str]] = [  # a module may import from the lines above its own
-    {"errors", "leftovers", "names", "waiting"},
+    {"errors", "leftovers", "names", "waiting", "pools"},
     {"store"},
     {"cache"},
     {"address"},
