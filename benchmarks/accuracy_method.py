@@ -90,7 +90,9 @@ def _spoiling() -> list[str]:
         "meets which is drawn by the clip's name (training on many conditions at once: "
         "Lippmann, Martin and Paul 1987, ICASSP, multi-style training). These networks "
         "begin with what was learned from the clean clips of the same fold (easy "
-        "before hard: Bengio et al. 2009, ICML, curriculum learning). A test clip is "
+        "before hard: Bengio et al. 2009, ICML, curriculum learning), those of both "
+        "senses with the picture's and the sound's networks of the same line, which "
+        "they go on with for fewer epochs. A test clip is "
         "asked about once in each condition. In the tables by what was learned, "
         "training, validation and test clips are spoilt alike.",
     ]

@@ -54,6 +54,8 @@ TRAIN: dict[str, dict[str, Any]] = {
 # Those that learn from mixed clips begin with what was learned from clean ones. A mixed
 # clip comes as ten copies, so that one epoch is ten of the others'.
 MIXED_TRAIN = {"epochs": 12, "patience": 12, "lr": 1e-3}
+# Both senses begin with the two that have learned so.
+MIXED_BOTH = {"epochs": 4, "patience": 4, "lr": 1e-3}
 QUICK = {"epochs": 1, "patience": 1}
 QUICK_PER_LABEL = 3  # clips of each kind, with --quick
 
@@ -231,13 +233,16 @@ def settings_of(cell: Cell, *, quick: bool = False) -> dict[str, Any]:
     if cell.data == "grid":
         chosen |= {"blur": BLUR, "voices": VOICES, "crop": list(CROP or ()) or None}
     if cell.condition == MIXED:
-        chosen |= {"mix": MIX, "begins_with": settings_of(clean(cell), quick=quick)}
+        known = [settings_of(one, quick=quick) for one in begun_with(cell)]
+        chosen |= {"mix": MIX, "begins_with": known[0] if len(known) == 1 else known}
     return chosen | ({"quick": QUICK_PER_LABEL} if quick else {})
 
 
 def _train_of(cell: Cell) -> dict[str, Any]:
-    mixed = MIXED_TRAIN if cell.condition == MIXED else {}
-    return dict(TRAIN[f"{cell.data}/{cell.model}"]) | mixed
+    mixed = MIXED_BOTH if cell.fusion == SENSES else MIXED_TRAIN
+    return dict(TRAIN[f"{cell.data}/{cell.model}"]) | (
+        mixed if cell.condition == MIXED else {}
+    )
 
 
 def guess_minutes(cell: Cell, threads: int, *, quick: bool = False) -> float:
@@ -261,9 +266,17 @@ def guess_minutes(cell: Cell, threads: int, *, quick: bool = False) -> float:
     return (seconds + 5) / 60
 
 
-def clean(cell: Cell) -> Cell:
-    """Return the cell that learns the same from clean clips."""
-    return replace(cell, condition=CLEAN)
+def begun_with(cell: Cell) -> list[Cell]:
+    """Return the cells whose weights one that learns from mixed clips begins with.
+
+    Those of the same network and clean clips; both senses begin with each of the two
+    that has learned from mixed clips alone.
+    """
+    if cell.condition != MIXED:
+        return []
+    if cell.fusion == SENSES:
+        return [replace(cell, planes=p, fusion=ONE) for p in ("picture", "sound")]
+    return [replace(cell, condition=CLEAN)]
 
 
 def siblings(cell: Cell) -> list[Cell]:

@@ -19,7 +19,7 @@ from accuracy_plan import (
     SEED,
     Bench,
     Cell,
-    clean,
+    begun_with,
     settings_of,
 )
 from first_version import train_first
@@ -70,14 +70,14 @@ def _run_first(cell: Cell, rows: Sequence[Row], bench: Bench) -> Kept:
 
 
 def _run_network(cell: Cell, rows: Sequence[Row], bench: Bench, device: str) -> Kept:
-    begun = clean(cell)
-    if cell.condition == MIXED and not weights_of(cell, bench).exists():
-        keep(bench.work, begun, run_cell(begun, bench, device), quick=bench.quick)
+    for begun in begun_with(cell):
+        if not weights_of(begun, bench).exists():
+            keep(bench.work, begun, run_cell(begun, bench, device), quick=bench.quick)
     trained, settings = _learn(cell, rows, bench)
     network = load_checkpoint(trained.best)
     told = _ask(network, cell, rows, bench)
-    if cell.condition == CLEAN and cell.data == "grid":
-        # Who learns from mixed clips begins with these.
+    if cell.data == "grid" and cell.condition in (CLEAN, MIXED):
+        # Others begin with these.
         make_folder(weights_of(cell, bench).parent)
         with whole_file(weights_of(cell, bench)) as part:
             shutil.copyfile(trained.best, part)
@@ -86,26 +86,26 @@ def _run_network(cell: Cell, rows: Sequence[Row], bench: Bench, device: str) -> 
         "told": told,
         "parameters": trained.parameters,
         "epochs": len(trained.history),
-        "used": {**asdict(settings), "init": settings.init and CLEAN},
+        "used": {**asdict(settings), "init": [one.name for one in begun_with(cell)]},
     }
 
 
 def weights_of(cell: Cell, bench: Bench) -> Path:
-    """Return the file for what a network learned from clean clips."""
-    begun = clean(cell)
-    mark = digest(settings_of(begun, quick=bench.quick))
-    return bench.work / "weights" / f"{begun.name.replace('/', '_')}-{mark}.ckpt"
+    """Return the file for what a network has learned that others begin with."""
+    mark = digest(settings_of(cell, quick=bench.quick))
+    return bench.work / "weights" / f"{cell.name.replace('/', '_')}-{mark}.ckpt"
 
 
 def _learn(cell: Cell, rows: Sequence[Row], bench: Bench) -> tuple[Trained, Settings]:
-    """Train, from the beginning or from what was learned from clean clips."""
+    """Train, from the beginning or from what others have learned."""
     chosen = settings_of(cell, quick=bench.quick)
     settings = replace(Settings(model=cell.model, seed=SEED), **chosen["train"])
     if cell.fusion != ONE:
         settings = replace(settings, fusion=cell.fusion)
     mark = digest({"chosen": chosen, **asdict(settings)})
-    if cell.condition == MIXED:
-        settings = replace(settings, init=str(weights_of(cell, bench)))
+    if begun := begun_with(cell):
+        files = ",".join(str(weights_of(one, bench)) for one in begun)
+        settings = replace(settings, init=files)
     trained = train(
         rows,
         view_of_cell(cell, rows),
