@@ -234,15 +234,16 @@ def settings_of(cell: Cell, *, quick: bool = False) -> dict[str, Any]:
         chosen |= {"blur": BLUR, "voices": VOICES, "crop": list(CROP or ()) or None}
     if cell.condition == MIXED:
         known = [settings_of(one, quick=quick) for one in begun_with(cell)]
+        # One stands by itself, as the cells have it that were kept before.
         chosen |= {"mix": MIX, "begins_with": known[0] if len(known) == 1 else known}
     return chosen | ({"quick": QUICK_PER_LABEL} if quick else {})
 
 
 def _train_of(cell: Cell) -> dict[str, Any]:
-    mixed = MIXED_BOTH if cell.fusion == SENSES else MIXED_TRAIN
-    return dict(TRAIN[f"{cell.data}/{cell.model}"]) | (
-        mixed if cell.condition == MIXED else {}
-    )
+    usual = dict(TRAIN[f"{cell.data}/{cell.model}"])
+    if cell.condition != MIXED:
+        return usual
+    return usual | (MIXED_BOTH if cell.fusion == SENSES else MIXED_TRAIN)
 
 
 def guess_minutes(cell: Cell, threads: int, *, quick: bool = False) -> float:

@@ -11,7 +11,6 @@ from typing import Any
 import baselines
 from accuracy_cells import Kept, answers, keep, machine
 from accuracy_clips import rows_of, view_of_cell
-from accuracy_conditions import CLEAN, MIXED
 from accuracy_grid import digest, spoilt
 from accuracy_plan import (
     BASELINES,
@@ -20,6 +19,7 @@ from accuracy_plan import (
     Bench,
     Cell,
     begun_with,
+    plan,
     settings_of,
 )
 from first_version import train_first
@@ -76,8 +76,7 @@ def _run_network(cell: Cell, rows: Sequence[Row], bench: Bench, device: str) -> 
     trained, settings = _learn(cell, rows, bench)
     network = load_checkpoint(trained.best)
     told = _ask(network, cell, rows, bench)
-    if cell.data == "grid" and cell.condition in (CLEAN, MIXED):
-        # Others begin with these.
+    if any(cell in begun_with(other) for other in plan()):
         make_folder(weights_of(cell, bench).parent)
         with whole_file(weights_of(cell, bench)) as part:
             shutil.copyfile(trained.best, part)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# A closed terminal says SIGHUP, which Windows does not know.
 STOPPING = [signal.SIGINT, signal.SIGTERM]
-STOPPING += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # not on Windows
+STOPPING += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
 
 
 @contextmanager

@@ -446,10 +446,16 @@ def test_who_learns_from_mixed_clips_is_asked_in_every_condition(
     assert kept["clips"]["test"] == 2
     senses = [name.replace("both/senses", f"{one}/one") for one in ("picture", "sound")]
     assert kept["used"]["init"] == senses, "it goes on from what was learned before"
-    for sense in senses:
-        begun = json.loads((work / "cells" / f"{sense}.json").read_text())
-        assert begun["used"]["init"] == [sense.replace("mixed", "clean")]
-        assert (work / "cells" / f"{sense.replace('mixed', 'clean')}.json").exists()
+    every = [*senses, *(sense.replace("mixed", "clean") for sense in senses)]
+    weights = {path.name.rpartition("-")[0] for path in (work / "weights").iterdir()}
+    assert weights == {one.replace("/", "_") for one in every}
+    cells = {
+        one: json.loads((work / "cells" / f"{one}.json").read_text()) for one in every
+    }
+    for sense, planes in zip(senses, ("picture", "sound"), strict=True):
+        clean = sense.replace("mixed", "clean")
+        assert cells[sense]["used"]["init"] == [clean]
+        assert set(cells[clean]["told"]) == set(bench.conditions.asked(planes, "clean"))
     page = (work / "ACCURACY.md").read_text()
     assert "colour, learned from all conditions: both senses against" in page
     assert "| colour | mixed | conv3d | both | senses | 1 of 3 | 2 |" in page

@@ -17,14 +17,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from fmrgb.waiting import STOPPING
+
 BY_SIGNAL = 128  # plus the number of the signal is the exit status, as shells have it
 FIRST = "FMRGB_FIRST_PROCESS"  # environment variable, set by fmrgb.ranks
 GRACE_S = 5.0  # to clean up; then the process is ended by hand
 KILLED_S = 1.0  # until what was killed is gone
 SAID = "stopped; what is finished is whole"
-# A closed terminal says SIGHUP, which Windows does not know.
-SIGNALS = [signal.SIGINT, signal.SIGTERM]
-SIGNALS += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
 
 _USUAL = (signal.SIG_DFL, signal.default_int_handler)
 _heard: list[int] = []  # signals, in the order they came
@@ -35,7 +34,7 @@ _answered: list[bool] = []  # whether somebody answers KeyboardInterrupt
 
 
 def listen(name: str) -> None:
-    """Have all of `SIGNALS` end this process well, whatever it is doing.
+    """Have all of `fmrgb.waiting.STOPPING` end this process well, whatever it is doing.
 
     Signals that somebody answers already, or that nohup has put aside, stay as they
     are. May be called again, with a better name.
@@ -47,7 +46,7 @@ def listen(name: str) -> None:
     if _listening or threading.current_thread() is not threading.main_thread():
         return
     _listening.append(True)
-    for number in SIGNALS:
+    for number in STOPPING:
         if signal.getsignal(number) in _USUAL:
             signal.signal(number, _hear)
     sys.unraisablehook = _unraisable
@@ -126,7 +125,7 @@ def _unraisable(what: Any) -> None:
 
 def _watch(reader: int) -> None:
     number = 0
-    while number not in SIGNALS:  # others, like that of a child's end, come as well
+    while number not in STOPPING:  # others, like that of a child's end, come as well
         number = os.read(reader, 1)[0]
     time.sleep(GRACE_S)
     if not _heard:
@@ -174,7 +173,7 @@ def _forget() -> None:
     """Give a forked child the system's own answers: its parent speaks for it."""
     signal.set_wakeup_fd(-1)
     sys.unraisablehook = sys.__unraisablehook__
-    for number in SIGNALS:
+    for number in STOPPING:
         if signal.getsignal(number) is _hear:
             usual = signal.default_int_handler if number == signal.SIGINT else 0
             signal.signal(number, usual)

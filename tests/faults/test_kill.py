@@ -31,7 +31,6 @@ BLOCK = 10  # of them in one test: what is lost at most of a bench that is stopp
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 LONG_S = 3600  # for all moments of a test, on a slow machine
 
-by_signal = pytest.mark.parametrize("number", SIGNALS, ids=lambda n: n.name)
 Files = dict[str, bytes]
 
 
