@@ -44,9 +44,14 @@ def begin(card: Card, files: str | None) -> tuple[Network, Taken | None]:
 
 
 def _paths(files: str) -> list[Path]:
-    if Path(files).exists():  # its name may have a comma
-        return [Path(files)]
-    return [Path(name) for name in files.split(BETWEEN) if name]
+    """Divide at the commas that are in no name, as in that of `run_R,G,B/best.ckpt`."""
+    found, name = [], ""
+    for piece in files.split(BETWEEN):
+        name = f"{name}{BETWEEN}{piece}" if name else piece
+        if Path(name).is_file():
+            found.append(Path(name))
+            name = ""
+    return [*found, Path(name)] if name else found  # the last is told to be missing
 
 
 def _known(card: Card, origin: Origin) -> dict[str, tuple[str, ...]]:

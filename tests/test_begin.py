@@ -73,6 +73,16 @@ def test_a_file_of_another_size_than_the_first_is_refused(tmp_path):
         begin(card(*RGB, *HEARD), f"{eye},{ear}")
 
 
+def test_files_may_have_commas_in_their_names(tmp_path):
+    eye = trained(tmp_path / "R,G,B.ckpt", *RGB)
+    ear = trained(tmp_path / "amplitude,mel.ckpt", *HEARD)
+    _, taken = begin(card(*RGB, *HEARD), f"{eye},{ear}")
+    assert taken is not None
+    assert taken.origin == f"{eye} and {ear}"
+    with pytest.raises(TrainingError, match=r"no such file: .*none"):
+        begin(card(*RGB, *HEARD), f"{eye},{tmp_path / 'none'}")
+
+
 def test_one_file_may_have_a_comma_in_its_name(tmp_path):
     path = trained(tmp_path / "eye, left.ckpt", *RGB)
     _, taken = begin(card(*RGB, *HEARD), str(path))
