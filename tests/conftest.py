@@ -2,6 +2,7 @@
 
 import random
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import clips
@@ -20,6 +21,14 @@ def _seeds() -> None:
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002  libraries draw from it
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _signals_stay() -> Iterator[None]:
+    """Fail a test that leaves another answer to SIGTERM: it may end all tests later."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.fixture(scope="session")

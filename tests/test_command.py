@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fmrgb_tools import main
+from fmrgb_tools import main, stopping
 from fmrgb_tools.command import FAILED, INTERRUPTED, OK, WRONG_COMMAND, run_tool, show
 
 from fmrgb import options
@@ -153,8 +153,12 @@ def test_the_tools_own_status_is_passed_on():
 
 
 def test_words_are_taken_from_the_command_line(monkeypatch):
+    # A signal that a later test raises would end all tests.
+    listening: list[str] = []
+    monkeypatch.setattr(stopping, "listen", listening.append)
     monkeypatch.setattr("sys.argv", ["tool.py", "--target", "here"])
     assert run_tool("tool", Words, lambda o: len(str(o.target))) == len("here")
+    assert listening == ["tool"]
 
 
 @pytest.mark.parametrize("kind", TOOLS)
