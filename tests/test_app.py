@@ -297,6 +297,15 @@ def test_a_sample_that_is_gone_is_told_in_a_sentence(tmp_path):
     assert "no such sample: gone.pt" in told
 
 
+@pytest.fixture
+def _sigterm() -> Iterator[None]:
+    """Take back the tool's answer to SIGTERM."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("_sigterm")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_ctrl_c_and_sigterm_end_the_page_and_remove_its_files(
     number, monkeypatch, tmp_path
@@ -313,11 +322,7 @@ def test_ctrl_c_and_sigterm_end_the_page_and_remove_its_files(
         os.kill(os.getpid(), number)
 
     monkeypatch.setattr(tool, "show", stop)
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        assert tool.main(["--model", str(model), "--port", "0"]) == 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    assert tool.main(["--model", str(model), "--port", "0"]) == 0
     assert told == [200]
     assert not list(home.iterdir())
 
@@ -337,6 +342,7 @@ def test_wrong_options_are_told(capsys, words, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_sigterm")
 def test_without_gradio_one_sentence_says_what_to_install(
     capsys, monkeypatch, tmp_path
 ):
