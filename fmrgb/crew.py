@@ -62,8 +62,16 @@ class Crew:
         Returns:
             the trial; None if another process came first, and it is worth another look.
         """
+        known = self._study.get_trials(deepcopy=False)
+        if all(t.state is not TrialState.WAITING for t in known):
+            # It bears a name from the start: one without, left by a kill, would be
+            # taken for another's, and others tried before it.
+            self._study.enqueue_trial({}, user_attrs={WORKER: self._me})
         trial = self._study.ask(space)
-        trial.set_user_attr(WORKER, self._me)
+        try:
+            trial.set_user_attr(WORKER, self._me)
+        except UpdateFinishedTrialError:  # who had named it took it for left
+            return None
         known = self._study.get_trials(deepcopy=False)
         origin = known[trial.number].user_attrs.get(AGAIN)
         if origin is None:
@@ -99,7 +107,7 @@ class Crew:
         nth = trial.user_attrs.get(NTH, 1) + 1
         if nth <= TRIES:
             place = place_of(self._study, trial)
-            known = {AGAIN: trial.number, PLACE: place, NTH: nth}
+            known = {AGAIN: trial.number, PLACE: place, NTH: nth, WORKER: self._me}
             self._study.enqueue_trial(trial.params, user_attrs=known)
 
     def _fail(self, number: int) -> bool:

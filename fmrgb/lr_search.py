@@ -226,6 +226,9 @@ class _Hunt:
     def _run(self, trial: Trial, bar: "tqdm[Any]") -> None:
         frozen = self.study.get_trials(deepcopy=False)[trial.number]
         place = self._folder / "search" / f"trial{place_of(self.study, frozen)}"
+        if not frozen.intermediate_values:
+            # Others are compared by every epoch: one of which nobody knows is no use.
+            shutil.rmtree(place, ignore_errors=True)
         make_folder(place)
         watch = Watch(trial, self.length, bar)
         short = {"epochs": self.length, "patience": self.length, **ALONE}

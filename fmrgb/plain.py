@@ -16,6 +16,8 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from fmrgb.waiting import signals_wait
+
 if TYPE_CHECKING:
     import torch
     from typing_extensions import Buffer
@@ -66,12 +68,14 @@ def load_plain(
             if mmap:
                 part.map()
             part.seek(0)
-            content = torch.load(part, map_location=part.storage, weights_only=True)
+            with signals_wait():  # torch takes what they raise for a fault of the file
+                content = torch.load(part, map_location=part.storage, weights_only=True)
         else:
             file = io.BufferedReader(part)
             _vet_legacy(file, size)
             file.seek(0)
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            with signals_wait():
+                content = torch.load(file, map_location="cpu", weights_only=True)
     _check(content, size)
     return content
 

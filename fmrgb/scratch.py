@@ -12,6 +12,7 @@ from pathlib import Path
 from fmrgb.leftovers import HOST, alive
 
 OLDEST_S = 3600.0  # s; files that nobody has touched for so long go
+EACH = 8192  # bytes that a file takes besides its own: its folder, and its last block
 PREFIX = "fmrgb_page_"
 _OWNED = re.compile(rf"{PREFIX}(?P<host>\w+)-(?P<pid>\d+)_\w+")
 
@@ -47,9 +48,12 @@ class Scratch:
         files.sort(reverse=True)  # newest first
         held, now = room, time.time()
         for changed, n_bytes, path in files:
-            held += n_bytes
+            held += n_bytes + EACH
             if held > self.most_bytes or now - changed > OLDEST_S:
                 path.unlink(missing_ok=True)
+                if path.parent != self.folder:
+                    with suppress(OSError):  # it holds more
+                        path.parent.rmdir()
         for folder in sorted(self.folder.rglob("*"), reverse=True):
             self._remove_if_empty(folder, now)
 

@@ -13,10 +13,11 @@ STOPPING += [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []
 
 @contextmanager
 def signals_wait() -> Iterator[None]:
-    """Hold back what stops a program while it starts processes.
+    """Hold back what stops a program while it starts processes, or torch reads a file.
 
     Half-started ones would answer Ctrl-C aloud. One that has started, but is not on its
-    pool's list yet, would work on when the pool is ended, and leave half a file.
+    pool's list yet, would work on when the pool is ended, and leave half a file. And
+    torch loses what a signal raises in a file that Python reads for it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals come to the main thread alone

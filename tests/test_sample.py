@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import signal
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 from clips import full_device
 
+from fmrgb import plain
 from fmrgb.errors import DiskFullError, SampleError
 from fmrgb.sample import FORMAT, VERSION, Sample, load_sample, save_sample
 
@@ -252,6 +254,30 @@ def test_a_sample_cut_short_is_refused(tmp_path, share, legacy):
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(SampleError, match=r"cut\.pt (cannot be opened|is not a plain)"):
         load_sample(path)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_ctrl_c_while_a_sample_is_read_is_no_fault_of_the_sample(
+    tmp_path, monkeypatch, legacy
+):
+    path = tmp_path / "sound.pt"
+    torch.save(content(), path, _use_new_zipfile_serialization=not legacy)
+    read = plain._Part.readinto
+    left = 0
+
+    def interrupted(part: plain._Part, buffer: bytearray) -> int:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            signal.raise_signal(signal.SIGINT)
+        return read(part, buffer)
+
+    monkeypatch.setattr(plain._Part, "readinto", interrupted)
+    load_sample(path)
+    for reads in range(1, 1 - left):
+        left = reads
+        with pytest.raises(KeyboardInterrupt):
+            load_sample(path)
 
 
 def test_words_are_no_sample(tmp_path):

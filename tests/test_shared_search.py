@@ -17,6 +17,7 @@ import pytest
 import test_lr_search as alone
 import tiny
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from test_lr_search import SETTINGS, Stub, find, loss_of, trials
@@ -172,6 +173,32 @@ def test_a_search_with_a_kill_finds_the_very_same(stub, tmp_path):
         for name in ("whole", "run")
     )
     assert sorted(one) == sorted(other)
+
+
+def test_a_search_stopped_at_any_write_of_its_first_trials_finds_the_very_same(
+    stub, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(crew, "SILENT_S", 0.3)  # that it waits is no way to be the same
+    find(tmp_path / "whole", storage=str(tmp_path / "journal"))
+    columns = ("lr", "state", "epochs", "val_loss", "chosen")
+    whole = [[t[c] for c in columns] for t in trials(tmp_path / "whole")]
+    write, left = JournalFileBackend.append_logs, -1
+
+    def interrupted(backend: JournalFileBackend, logs: list[dict[str, Any]]) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+        write(backend, logs)
+
+    monkeypatch.setattr(JournalFileBackend, "append_logs", interrupted)
+    for writes in range(1, 20):
+        run, storage = tmp_path / f"run{writes}", str(tmp_path / f"journal{writes}")
+        left = writes
+        with pytest.raises(KeyboardInterrupt):
+            find(run, storage=storage)
+        find(run, storage=storage)
+        assert [[t[c] for c in columns] for t in trials(run)] == whole
 
 
 def all_running(storage: str) -> list[FrozenTrial]:

@@ -14,7 +14,7 @@ from answering import ByLight
 from fmrgb.cells import read_csv
 from fmrgb.errors import InputError, MediaError
 from fmrgb.sample import save_sample
-from fmrgb.scratch import Scratch, scratch
+from fmrgb.scratch import EACH, Scratch, scratch
 from fmrgb.tryout import draw_planes, length_of, sample_of, try_file
 
 LONG_ENOUGH = 60.0  # s
@@ -102,19 +102,27 @@ def file_of(folder: Path, name: str, n_bytes: int, age_s: float) -> Path:
 
 
 def test_the_oldest_files_go_where_there_is_no_room(tmp_path):
-    kept = Scratch(tmp_path, 1000)
+    kept = Scratch(tmp_path, 1000 + 3 * EACH)
     for age, name in enumerate("abcd"):
         file_of(tmp_path, name, 300, 10 * age)
     kept.sweep()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b", "c"]
-    kept.sweep(room=500)
+    kept.sweep(room=500 + EACH)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a"]
+
+
+def test_many_small_files_take_room_too_and_leave_no_folders(tmp_path):
+    for n in range(40):
+        (tmp_path / str(n)).mkdir()
+        file_of(tmp_path / str(n), "a", 1, n)
+    Scratch(tmp_path, 10 * (1 + EACH)).sweep()
+    assert {p.name for p in tmp_path.iterdir()} == {str(n) for n in range(10)}
 
 
 def test_what_nobody_touched_for_an_hour_goes(tmp_path):
     file_of(tmp_path, "young", 3, 3500)
     file_of(tmp_path, "old", 3, 3700)
-    Scratch(tmp_path, 1000).sweep()
+    Scratch(tmp_path, 3 * EACH).sweep()
     assert [p.name for p in tmp_path.iterdir()] == ["young"]
 
 

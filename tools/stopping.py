@@ -117,10 +117,14 @@ def _importing(frame: FrameType | None) -> bool:
 
 
 def _unraisable(what: Any) -> None:
-    """End where KeyboardInterrupt was lost, in a destructor, say."""
+    """End where KeyboardInterrupt was lost, in a destructor, say.
+
+    Other faults there come of being stopped: what was half made is destroyed.
+    """
     if _heard and issubclass(what.exc_type, KeyboardInterrupt):
         _end_now()
-    sys.__unraisablehook__(what)
+    if not _heard:
+        sys.__unraisablehook__(what)
 
 
 def _watch(reader: int) -> None:

@@ -222,8 +222,9 @@ def blocks() -> Iterator[tuple[str, int, int]]:
     """Divide the moments of every tool; give the first and the end."""
     for name, case in CASES.items():
         n = max(1, MOMENTS // case.one_in)
-        for first in range(0, n, BLOCK):
-            yield name, first, min(n, first + BLOCK)
+        size = max(1, BLOCK // case.one_in)  # what is killed less often takes longer
+        for first in range(0, n, size):
+            yield name, first, min(n, first + size)
 
 
 @pytest.mark.faults
@@ -374,8 +375,15 @@ sys.exit(main.main())
         "__import__('hashlib').pbkdf2_hmac('sha256', b'a', b'b', 10**9)",
         "__import__('threading').Thread(target=time.sleep, args=(60,)).start()",
         "type('Late', (), {'__del__': lambda self: time.sleep(60)})()",
+        "half = type('Half', (), {'__del__': lambda self: self.missing})(); "
+        "time.sleep(60)",
     ],
-    ids=["in C code", "beside a thread that stays", "in a destructor"],
+    ids=[
+        "in C code",
+        "beside a thread that stays",
+        "in a destructor",
+        "beside what is half made",
+    ],
 )
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.faults)]
