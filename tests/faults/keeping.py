@@ -24,6 +24,7 @@ from fmrgb.files import whole_file
 WORK, LIST, ONLY = "FAULT_WORK", "FAULT_LIST", "FAULT_ONLY"
 DIGESTS = "digests.json"  # beside the outcomes: where those of each module lie
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+REPORT_CHARACTERS = 20_000
 _REPORTS = pytest.StashKey[list[pytest.TestReport]]()
 
 
@@ -37,6 +38,8 @@ class Outcome:
         why: it was skipped, or failed.
         seconds: that it took.
         notes: of the faults that it injected.
+        report: the end of what pytest has to say of a failure, which it does when all
+            tests have ended; a bench may be stopped before.
     """
 
     test: str
@@ -44,6 +47,7 @@ class Outcome:
     why: str
     seconds: float
     notes: list[tally.Note] = field(default_factory=list)
+    report: str = ""
 
 
 def file_of(work: Path, test: str) -> Path:
@@ -78,9 +82,10 @@ def outcome_of(test: str, reports: Iterable[Any], seconds: float) -> Outcome:
     skipped = [report for report in reports if report.skipped]
     failed = [report for report in reports if report.failed]
     if failed or not reports:
-        lines = "\n".join(str(report.longrepr) for report in failed).splitlines()
+        text = "\n".join(str(report.longrepr) for report in failed)
+        lines = text.splitlines()
         why = next((line[1:].strip() for line in lines if line[:2] == "E "), "")
-        return Outcome(test, FAILED, why, seconds)
+        return Outcome(test, FAILED, why, seconds, report=text[-REPORT_CHARACTERS:])
     if skipped:
         why = skipped[0].longrepr
         said = why[2] if isinstance(why, tuple) else str(why)

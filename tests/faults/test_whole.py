@@ -80,6 +80,8 @@ def test_only_what_is_left_is_run_and_half_a_bench_never_looks_whole(bench):
     assert head[1].startswith("2 of 5 tests passed (0 kept from before)")
     assert "1 cannot be run on this machine (1: no such device)." in head
     assert "test_two_needs_a_file[2] (AssertionError: assert (2 == 1" in head[-1]
+    (failed,) = first.of("failed")
+    assert "def test_two_needs_a_file" in first.found[failed].report
     (row,) = whole.table(first.notes())[2:]
     assert row == "| pushes | 3 | 2 | 0 | 0 | 0 | - | 2.50 |"
     assert (bench.parent / ".work" / ".gitignore").read_text() == "*\n"
