@@ -73,7 +73,17 @@ def run_tool(
     """
     if argv is None:  # else the caller's process is not ours to guard
         stopping.listen(name)
-    words = [_underscored(word) for word in (sys.argv[1:] if argv is None else argv)]
+        return stopping.done(_run(name, options_class, work, sys.argv[1:]))
+    return _run(name, options_class, work, argv)
+
+
+def _run(
+    name: str,
+    options_class: type[Options],
+    work: Callable[[Options], int],
+    argv: list[str],
+) -> int:
+    words = [_underscored(word) for word in argv]
     options: Options | None = None
     try:
         parser = Parser(

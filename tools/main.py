@@ -51,7 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     if argv is None:
         stopping.listen(name)
     tool = import_module(f"fmrgb_tools.{name}")
-    return int(tool.main(words[1:]))
+    status = int(tool.main(words[1:]))
+    return stopping.done(status) if argv is None else status
 
 
 if __name__ == "__main__":

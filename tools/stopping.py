@@ -6,6 +6,7 @@ code, out of a destructor) the process is ended by hand: all files appear whole 
 at all, so nothing is lost by it.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -31,6 +32,7 @@ _name: list[str] = []  # of the tool, once it is known
 _told: list[bool] = []  # whether the one line was written
 _listening: list[bool] = []
 _answered: list[bool] = []  # whether somebody answers KeyboardInterrupt
+_done: list[int] = []  # the exit status, once the work has ended
 
 
 def listen(name: str) -> None:
@@ -46,6 +48,7 @@ def listen(name: str) -> None:
     if _listening or threading.current_thread() is not threading.main_thread():
         return
     _listening.append(True)
+    atexit.register(_leave)  # the first to be registered is the last that is called
     for number in STOPPING:
         if signal.getsignal(number) in _USUAL:
             signal.signal(number, _hear)
@@ -79,6 +82,28 @@ def answered() -> Iterator[None]:
         yield
     finally:
         _answered.clear()
+
+
+def done(status: int) -> int:
+    """Tell that the work has ended with this exit status; return it."""
+    _done[:] = [status]
+    return status
+
+
+def _leave() -> None:
+    """End at once, as all that Python does at its end is done.
+
+    It would take its modules apart yet, and large libraries theirs; a signal would then
+    end it as if nobody had listened.
+    """
+    if not _done:
+        return  # by a fault, whose status Python knows
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # nobody reads it; Python has a status for that
+        return
+    os._exit(_done[0])
 
 
 def was_stopped() -> bool:

@@ -494,3 +494,30 @@ def test_a_tool_stopped_just_before_or_after_its_work_says_one_line(
         )
         assert done.stderr == "models: stopped; what is finished is whole\n"
         assert done.returncode == STOPPED[number]
+
+
+AT_THE_VERY_END = """
+import builtins, os, sys
+sys.path.insert(0, {tools!r})
+sys.argv = ["fmrgb", "models"]
+import fmrgb_tools.models
+from fmrgb_tools import main
+
+class Late:
+    def __del__(self, kill=os.kill, process=os.getpid()):
+        kill(process, {number})
+
+builtins.late = Late()  # it goes when Python takes itself apart
+fmrgb_tools.models.work = lambda options: 0
+sys.exit(main.main())
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS[1:], ids=lambda n: n.name)
+def test_no_signal_comes_between_the_end_of_the_work_and_its_status(number):
+    code = AT_THE_VERY_END.format(tools=str(SCRIPTS), number=int(number))
+    with tally.fault(f"{number.name} at the very end"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
